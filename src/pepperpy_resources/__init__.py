@@ -1,0 +1,33 @@
+"""An actor-model resource supervisor for asyncio."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from pepperpy_resources.actors.handle import ActorHandle
+from pepperpy_resources.actors.reply import Reply
+from pepperpy_resources.core.policy import Backoff, Intensity
+from pepperpy_resources.decorators import managed_resource
+from pepperpy_resources.default import DefaultResourceManager
+from pepperpy_resources.leasing import ResourceHandle
+from pepperpy_resources.manager import ResourceManager
+from pepperpy_resources.observe.prometheus import ResourceMetrics
+from pepperpy_resources.record import Record
+from pepperpy_resources.spec import ResourceSpec, resource_spec
+
+__all__ = [
+    "ActorHandle",
+    "Backoff",
+    "DefaultResourceManager",
+    "Intensity",
+    "Record",
+    "Reply",
+    "ResourceHandle",
+    "ResourceManager",
+    "ResourceMetrics",
+    "ResourceSpec",
+    "managed_resource",
+    "resource_spec",
+]
+
+__version__ = version("pepperpy-resources")

@@ -1,0 +1,174 @@
+"""The vocabulary of the field rules: what a name, a whole number, a duration, a hook is.
+
+A rule takes a value as given and returns it as it is stored, or a `Refusal`. Rules check
+types too, because msgspec does so only when it decodes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from pepperpy_resources._callables import FactoryKind, callable_kind, describe
+
+
+class Refusal(NamedTuple):
+    """Why a value is refused: what is allowed, and how the value is shown ("" = as it is)."""
+
+    allowed: str
+    got: str = ""
+    part: str = ""  # a field inside the value, with its dot
+
+
+Rule = Callable[[object], object]
+
+_FORBIDDEN = ":*?[]"  # ":" ends the type in a resource id; the others are cleanup patterns
+_SHOWN = 60  # characters of a given string that an error repeats
+_SHOWN_ITEMS = 3
+_SHOWN_BITS = 64
+
+
+def type_name(value: object) -> object:
+    """Rule of a resource type's name."""
+    allowed = f"a printable word without whitespace or any of {_FORBIDDEN} and not led by '#'"
+    if not isinstance(value, str) or not value:
+        return Refusal(allowed)
+    for at, char in enumerate(value):
+        if char in _FORBIDDEN or char.isspace() or not char.isprintable() or value[0] == "#":
+            # Only up to the mistake: a name with ":" may be a URL with a password in it.
+            return Refusal(allowed, shown(value[: at + 1]) + ("..." if value[at + 1 :] else ""))
+    return value
+
+
+def whole(least: int, *, none: str = "") -> Rule:
+    """Make the rule of an int of at least `least`; `none` says what None means if allowed."""
+    allowed = f"an int >= {least} (below 2**63)" + (f" or None ({none})" if none else "")
+
+    def rule(value: object) -> object:
+        if value is None and none:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool):
+            return Refusal(allowed)
+        return int(value) if least <= value < 2**63 else Refusal(allowed)
+
+    return rule
+
+
+def ratio(allowed: str, fits: Callable[[float], bool]) -> Rule:
+    """Make the rule of a number without unit, stored as a float."""
+
+    def rule(value: object) -> object:
+        number = _as_number(value)
+        return number if fits(number) else Refusal(allowed)
+
+    return rule
+
+
+def seconds(*, zero: str = "", forever: str = "") -> Rule:
+    """Make the rule of a duration; `zero` and `forever` say what 0 and inf mean if allowed."""
+    allowed = f"seconds or a timedelta, {f'>= 0 (0 = {zero})' if zero else '> 0'}"
+    allowed += f", math.inf = {forever}" if forever else ", finite"
+
+    def rule(value: object) -> object:
+        given = value.total_seconds() if isinstance(value, timedelta) else _as_number(value)
+        above = given > 0 or (given == 0 and bool(zero))
+        return given if above and (forever or given < math.inf) else Refusal(allowed)
+
+    return rule
+
+
+def one_of(*words: str) -> Rule:
+    """Make the rule of a string out of `words`."""
+    allowed = " or ".join(repr(word) for word in words)
+
+    def rule(value: object) -> object:
+        return value if isinstance(value, str) and value in words else Refusal(allowed)
+
+    return rule
+
+
+def flag(value: object) -> object:
+    """Rule of a bool."""
+    return value if isinstance(value, bool) else Refusal("True or False")
+
+
+def hook(allowed: str, *kinds: FactoryKind, optional: bool = True) -> Rule:
+    """Make the rule of a callable of one of these kinds (none given: of any kind)."""
+
+    def rule(value: object) -> object:
+        if value is None and optional:
+            return None
+        if not callable(value):  # by type only: a string here may be a URL with a password
+            return Refusal(allowed, "None" if value is None else _by_type(value))
+        return value if not kinds or callable_kind(value) in kinds else Refusal(allowed)
+
+    return rule
+
+
+def check_moments(value: object) -> object:
+    """Rule of `check_on`, stored as a frozenset; None is left for the spec to fill in."""
+    allowed = "a set that holds 'acquire' or nothing ('return' is not built yet)"
+    if value is None:
+        return None
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        return Refusal(allowed)
+    moments: set[str] = set()
+    try:
+        for moment in cast("Iterable[object]", value):
+            if not isinstance(moment, str) or moment != "acquire":
+                return Refusal(allowed, f"{shown(moment)} in it")
+            moments.add(moment)
+    except Exception as failure:  # noqa: BLE001 - an iterator is the user's code
+        return Refusal(allowed, f"an iterable that raised {type(failure).__name__}")
+    return frozenset(moments)
+
+
+def parts(kind: type[msgspec.Struct], rules: dict[str, Rule]) -> Rule:
+    """Make the rule of a value that is itself a Struct with fields to check."""
+
+    def rule(value: object) -> object:
+        if not isinstance(value, kind):
+            return Refusal(f"of type {kind.__name__}")
+        stored: dict[str, Any] = {}
+        for part, part_rule in rules.items():
+            given = getattr(value, part)
+            stored[part] = result = part_rule(given)
+            if isinstance(result, Refusal):
+                return result._replace(part=f".{part}", got=result.got or shown(given))
+        return msgspec.structs.replace(value, **stored)
+
+    return rule
+
+
+def shown(value: object) -> str:
+    """Return the value for an error: plain data as written, anything else without contents."""
+    if callable(value):
+        return describe(value)
+    if isinstance(value, str):
+        return repr(value[:_SHOWN]) + ("..." if len(value) > _SHOWN else "")
+    if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
+        return f"an int of {value.bit_length()} bits"
+    if value is None or isinstance(value, int | float | timedelta):
+        return repr(value)
+    if isinstance(value, frozenset):
+        items = list(cast("frozenset[object]", value))
+        return f"{{{', '.join(shown(item) for item in items[:_SHOWN_ITEMS])}}}"
+    return _by_type(value)
+
+
+def _by_type(value: object) -> str:
+    return f"a value of type {type(value).__name__}"
+
+
+def _as_number(value: object) -> float:
+    """Return the value as a float, or NaN, which is in no range."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:  # an int beyond any float
+        return math.nan

@@ -1,0 +1,143 @@
+"""The base class of every actor on the loop, built on pykka's three extension hooks.
+
+pykka starts an actor, registers it and gives it an inbox; `_create_actor_inbox`, `_create_future`
+and `_start_actor_loop` are where it lets an implementor decide what those are. Here the inbox
+passes every envelope to the cell's `deliver`, the future is a `Reply`, and there is no loop to
+start: the actor's turns are run by the cell.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, ClassVar, Self
+
+import msgspec
+import pykka
+from pykka.messages import (
+    ProxyCall,
+    ProxyGetAttr,
+    ProxySetAttr,
+    _ActorStop,  # pyright: ignore[reportPrivateUsage]
+)
+
+from pepperpy_resources.actors.host import Cell
+from pepperpy_resources.actors.reply import Failure, Reply
+from pepperpy_resources.errors import UsageError
+
+log = logging.getLogger("pepperpy_resources")
+
+PROXY = (ProxyCall, ProxyGetAttr, ProxySetAttr)
+
+
+class Begin(msgspec.Struct, frozen=True):
+    """The first turn of an incarnation: runs `on_start`."""
+
+
+class Crash(msgspec.Struct, frozen=True):
+    """Make the actor crash; sent by `pepperpy_resources.testing` only."""
+
+
+class InjectedCrash(Exception):  # noqa: N818 - what it is called in every report
+    """The failure that a `Crash` message stands for."""
+
+
+class Inbox:
+    """What pykka's `ActorRef` puts envelopes into."""
+
+    cell: Cell
+
+    def put(self, envelope: Any, /) -> None:
+        """Deliver the envelope's message; a stop is answered at once (see `LoopActor`)."""
+        if isinstance(envelope.message, _ActorStop):
+            if envelope.reply_to is not None:
+                envelope.reply_to.set(None)
+            self.cell.control_message(HostStop())
+            return
+        self.cell.deliver(envelope.message, envelope.reply_to)
+
+    def get(self) -> Any:
+        """Refuse: there is no receive loop to get anything."""
+        raise NotImplementedError
+
+    def empty(self) -> bool:
+        """Tell whether nothing is queued."""
+        return not self.cell.user and not self.cell.control
+
+
+class HostStop(msgspec.Struct, frozen=True):
+    """Someone outside called pykka's `stop()`, perhaps through `ActorRegistry.stop_all()`.
+
+    It is answered at once and means `manager.stop(timeout=0)`: a host program that stops all its
+    actors must neither hang on ours nor fight a supervisor that restarts them.
+    """
+
+
+class LoopActor(pykka.Actor):
+    """An actor whose turns are synchronous, short, and run on the event loop by its cell."""
+
+    handlers: ClassVar[dict[type[Any], str]] = {}
+    """Message type -> name of the method that handles it, given the message and its reply."""
+
+    def __init__(self, cell: Cell) -> None:
+        super().__init__()
+        self.cell = cell
+        self.actor_inbox.cell = cell  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+    @staticmethod
+    def _create_actor_inbox() -> Inbox:
+        return Inbox()
+
+    @staticmethod
+    def _create_future() -> pykka.Future[Any]:
+        return Reply()
+
+    def _start_actor_loop(self) -> None:
+        # First in the control lane: no message may have its turn before on_start.
+        self.cell.control.appendleft((Begin(), None))
+        self.cell.adopt(self)
+
+    def turn(self, message: Any, reply: Any) -> Any:
+        """Handle one message; return its answer, or `LATER`. Raising crashes the actor."""
+        name = self.handlers.get(type(message))
+        if name is not None:
+            return getattr(self, name)(message, reply)
+        if isinstance(message, Begin):
+            self.on_start()
+            return None
+        if isinstance(message, Crash):
+            raise InjectedCrash("a crash was injected")
+        if isinstance(message, HostStop):
+            self.cell.host.on_host_stop()
+            return None
+        if isinstance(message, PROXY):
+            return self._handle_receive(message)
+        return self.unknown(message)
+
+    def unknown(self, message: Any) -> Failure:
+        """Answer a message of a type this actor does not know; it lives on."""
+        known = ", ".join(sorted(kind.__name__ for kind in self.handlers))
+        self.cell.dead_letters += 1
+        log.warning("%s does not understand %s", self.cell.path, type(message).__name__)
+        return Failure(
+            UsageError(
+                f"{self.cell.path} does not understand {type(message).__name__}; it takes {known}"
+            )
+        )
+
+    def reconcile(self, _message: Any, _reply: Any, answer: Any) -> Any:
+        """Mend what the fatal message may have left half-done; return its asker's answer."""
+        return answer
+
+    def undo(self, _reply: Reply[Any], _answer: Any) -> Any:
+        """Return the message that undoes a withdrawn question, or None."""
+        return None
+
+    def unregister(self) -> None:
+        """Leave pykka's registry; refs to this incarnation are dead from now on."""
+        pykka.ActorRegistry.unregister(self.actor_ref)
+        self.actor_stopped.set()
+
+    @classmethod
+    def launch(cls, cell: Cell, *args: Any) -> pykka.ActorRef[Self]:
+        """Start an incarnation in this cell."""
+        return cls.start(cell, *args)

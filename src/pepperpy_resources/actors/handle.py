@@ -1,0 +1,103 @@
+"""The stable handle of one actor: tell and ask, from the loop or from any thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, overload
+
+from pepperpy_resources.actors.metrics import Collect, ManagerFigures
+from pepperpy_resources.actors.pool import Describe, Lease
+from pepperpy_resources.actors.reply import Failure, Reply
+from pepperpy_resources.core import events as on
+from pepperpy_resources.core.snapshot import PoolSnapshot
+from pepperpy_resources.errors import InvalidResourceId, KeywordsRefused, UsageError
+
+if TYPE_CHECKING:
+    from pepperpy_resources.actors.host import Cell
+    from pepperpy_resources.spec import ResourceSpec
+
+PUBLIC = (on.Acquire, on.Release, on.Discard, on.Sweep, on.Evict, on.Drain, on.Ready, Describe)
+
+
+class ActorHandle:
+    """Points at an actor, whichever incarnation is current; never goes stale."""
+
+    def __init__(self, cell: Cell, spec: ResourceSpec[Any] | None) -> None:
+        self._cell = cell
+        self._spec = spec
+
+    def __repr__(self) -> str:
+        return f"<ActorHandle {self._cell.path} {self._cell.status}>"
+
+    def tell(self, message: Any) -> None:
+        """Send a message and expect no answer; never blocks.
+
+        A message the actor does not understand becomes a dead letter. Raises `UsageError` for an
+        `Acquire`: nobody could receive the lease.
+        """
+        if isinstance(message, on.Acquire):
+            raise UsageError("tell(Acquire(...)) would lease to nobody; use ask(Acquire(...))")
+        if self._understood(message):
+            self._cell.deliver(message)
+        else:
+            self._cell.dead_letters += 1
+
+    @overload
+    def ask(self, message: on.Acquire, *, timeout: float | None = None) -> Reply[Lease]: ...
+    @overload
+    def ask(self, message: Describe, *, timeout: float | None = None) -> Reply[PoolSnapshot]: ...
+    @overload
+    def ask(self, message: Collect, *, timeout: float | None = None) -> Reply[ManagerFigures]: ...
+    @overload
+    def ask(self, message: Any, *, timeout: float | None = None) -> Reply[Any]: ...
+    def ask(self, message: Any, *, timeout: float | None = None) -> Reply[Any]:
+        """Send a message and return its `Reply` at once; never blocks.
+
+        `timeout` is how many seconds the asker is willing to wait for the answer. Raises
+        `UsageError` where the message itself is wrong; everything else arrives as the answer.
+        """
+        reply: Reply[Any] = Reply(self._cell, timeout)
+        if isinstance(message, on.Acquire):
+            self._check_acquire(message)
+        if self._understood(message):
+            self._cell.deliver(message, reply)
+        else:
+            known = ", ".join(kind.__name__ for kind in PUBLIC)
+            text = f"{self._cell.path} does not understand {type(message).__name__}; it takes {known}"
+            reply.resolve(Failure(UsageError(text)))
+        return reply
+
+    def _understood(self, message: Any) -> bool:
+        """Hold back what only hooks and the clock may say to a resource type."""
+        return self._spec is None or isinstance(message, PUBLIC)
+
+    def _check_acquire(self, message: on.Acquire) -> None:
+        path, spec = self._cell.path, self._spec
+        if spec is None:
+            raise UsageError(f"{path} leases nothing; ask the actor of a resource type")
+        if spec.on_acquire is not None:
+            raise UsageError(
+                f"{path!r} has an on_acquire hook, which runs in the borrower's own task: use "
+                "manager.lease() or manager.acquire()"
+            )
+        check_id(message.resource_id, path, bare=not spec.keyed)
+        if message.arguments and not spec.keyed:
+            raise keywords_refused(path, message.arguments)
+
+
+def check_id(resource_id: Any, type_name: str, *, bare: bool) -> None:
+    """Refuse an id that is not `type:name`, or the bare type name where that is allowed."""
+    given = repr(resource_id)
+    if isinstance(resource_id, str):
+        name, _, rest = resource_id.partition(":")
+        if name == type_name and (rest or (bare and resource_id == name)):
+            return
+    raise InvalidResourceId(f"{given} is not an id of {type_name!r}: it must be '{type_name}:<name>'")
+
+
+def keywords_refused(name: str, arguments: dict[str, Any]) -> KeywordsRefused:
+    """Return the error for keywords on a pooled type."""
+    return KeywordsRefused(
+        f"{name!r} is a pooled type: its resources are interchangeable, so acquire takes no "
+        f"keywords of its own (given: {', '.join(sorted(arguments))}); declare it keyed=True to "
+        "pass keywords to the factory"
+    )

@@ -1,0 +1,285 @@
+"""Runs the user's hooks, as tasks beside the actors; outcomes go back as messages (law 4).
+
+A hook runs in the context copied at `start()`. Whatever it raises, `CancelledError` and
+`GeneratorExit` included, is that hook's failure and nothing else's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from pepperpy_resources._callables import callable_kind
+from pepperpy_resources.actors.host import describe
+from pepperpy_resources.actors.ledger import Entry
+from pepperpy_resources.actors.workers import Worker, Workers
+from pepperpy_resources.clock import chance
+from pepperpy_resources.core import events as on
+from pepperpy_resources.errors import OpenFailedError
+
+if TYPE_CHECKING:
+    from pepperpy_resources.spec import ResourceSpec
+
+log = logging.getLogger("pepperpy_resources")
+
+# A hook cancelled by nobody of ours is cancelled because its loop ends: what would follow from
+# its failure (a new creation, say) must not be started there. If the loop lives on, it follows
+# after this many seconds.
+AFTERLIFE = 0.1
+
+
+class Hooks:
+    """The hooks of one resource type, and the tasks they run in."""
+
+    def __init__(
+        self,
+        spec: ResourceSpec[Any],
+        loop: asyncio.AbstractEventLoop,
+        context: Context,
+        report: Callable[[on.Event], Any],
+    ) -> None:
+        self.spec = spec
+        self.workers = Workers(spec.name)
+        self.last_error = ""  # for the tree
+        self._loop = loop
+        self._context = context
+        self._report = report
+        self._keyed = spec.keyed
+        self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself holds tasks weakly
+
+    # -- what the performer asks for
+
+    def open(self, entry: Entry) -> None:
+        """Make the resource of this slot; reports `Opened` or `OpenFailed`."""
+        factory = self.spec.factory
+        entry.in_thread = self._in_thread(factory)
+        self._run(entry, "open", self._open(entry))
+
+    def check(self, entry: Entry) -> None:
+        """Check the resource; reports `CheckPassed` or `CheckFailed`."""
+        entry.in_thread = self._in_thread(self.spec.check)
+        self._run(entry, "check", self._check(entry))
+
+    def reset(self, entry: Entry) -> None:
+        """Reset the resource; reports `ResetDone`."""
+        entry.in_thread = self._in_thread(self.spec.reset)
+        self._run(entry, "reset", self._call(entry.worker, self.spec.reset, entry.resource))
+
+    def close(self, entry: Entry) -> None:
+        """Cancel what runs on the slot and close its resource; reports `Closed`."""
+        before = entry.task
+        self.cancel(entry)
+        entry.in_thread = self._in_thread(self.spec.close)
+        self._run(entry, "close", self._close(entry, before))
+
+    def cancel(self, entry: Entry) -> None:
+        """Cancel the hook that runs on the slot; its outcome is still reported."""
+        if entry.task is not None and not entry.in_thread:
+            entry.stopped = True
+            entry.task.cancel()
+
+    async def on_acquire(self, resource: Any, worker: Worker | None) -> None:
+        """Run the on_acquire hook in the caller's own task."""
+        await self._call(worker, self.spec.on_acquire, resource)
+
+    def is_lost(self, error: BaseException) -> bool:
+        """Ask the spec whether this error means that the other side is gone."""
+        predicate = self.spec.is_connection_error
+        if predicate is None:
+            return False
+        try:
+            return bool(predicate(error))
+        except Exception:
+            log.exception("is_connection_error of %r failed", self.spec.name)
+            return False
+
+    # -- the hooks themselves
+
+    def _in_thread(self, hook: Callable[..., Any] | None) -> bool:
+        offloaded = self.spec.offload or self.spec.thread_bound
+        return offloaded and hook is not None and not is_async(hook)
+
+    async def _call(
+        self, worker: Worker | None, hook: Callable[..., Any] | None, *args: Any, **kwargs: Any
+    ) -> Any:
+        if hook is None:
+            return None
+        call = functools.partial(hook, *args, **kwargs)
+        if worker is not None:
+            value = await asyncio.shield(worker.submit(call))
+        elif self._in_thread(hook):
+            value = await self.workers.call(call)
+        else:
+            value = call()
+        return await value if inspect.isawaitable(value) else value
+
+    async def _open(self, entry: Entry) -> None:
+        if self.spec.thread_bound:
+            entry.worker = self.workers.bind()
+        args = (entry.key,) if self._keyed else ()
+        factory = as_factory(self.spec.factory)
+        made = await self._call(entry.worker, factory, *args, **(entry.arguments or {}))
+        enter = self.spec.close is None and callable_kind(self.spec.factory) != "coroutine"
+        if enter and declares(made, contextlib.AbstractAsyncContextManager):
+            await self._keep(entry, made)
+        elif enter and declares(made, contextlib.AbstractContextManager):
+            entry.resource = await self._call(entry.worker, made.__enter__)
+            leave = functools.partial(made.__exit__, None, None, None)
+            entry.closer = functools.partial(self._call, entry.worker, leave)
+        else:
+            entry.resource = made
+            entry.closer = functools.partial(self._call, entry.worker, self.spec.close, made)
+        if entry.resource is None:
+            closer, entry.closer = entry.closer, None
+            if made is not None and closer is not None:
+                await closer()  # a context manager that was entered is left
+            raise OpenFailedError(
+                f"the factory of {self.spec.name!r} returned None; it must return the resource"
+            )
+
+    async def _keep(self, entry: Entry, made: contextlib.AbstractAsyncContextManager[Any]) -> None:
+        """Enter a context manager in a task of its own, which parks there and leaves it."""
+        keeper = Keeper(made)
+        task = self._task(keeper.run(), f"{self.spec.name}:keep#{entry.number}")
+        try:
+            entry.resource = await asyncio.shield(keeper.entered)
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait({task})
+            raise
+
+        async def leave() -> None:
+            keeper.leave.set()
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                task.cancel()
+                raise
+
+        entry.closer = leave
+
+    async def _check(self, entry: Entry) -> None:
+        if await self._call(entry.worker, self.spec.check, entry.resource) is False:
+            raise CheckReturnedFalse("the check hook returned False")
+
+    async def _close(self, entry: Entry, before: asyncio.Task[Any] | None) -> None:
+        if before is not None and not before.done():
+            # Two hooks on one resource at once are a last resort.
+            await asyncio.wait({before}, timeout=self.spec.policy().close_timeout / 2)
+        if entry.closer is not None:
+            closer, entry.closer = entry.closer, None  # closed exactly once
+            await closer()
+
+    # -- tasks and outcomes
+
+    def _task(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        # Not loop.create_task: an eager task factory would run user code inside the turn.
+        task = asyncio.Task(work, loop=self._loop, name=name, context=self._context.copy())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _run(self, entry: Entry, hook: str, work: Coroutine[Any, Any, Any]) -> None:
+        entry.stopped = False
+        before = entry.task
+        task = self._task(work, f"{self.spec.name}:{hook}#{entry.number}")
+        entry.task = task
+        task.add_done_callback(functools.partial(self._done, entry, hook, before))
+
+    def _done(
+        self, entry: Entry, hook: str, before: asyncio.Task[Any] | None, task: asyncio.Task[Any]
+    ) -> None:
+        if entry.task is not task:
+            failure_of(task)  # overtaken by a close, which reports for both; seen, so not logged
+            return
+        if hook == "close" and before is not None and not before.done():
+            # The slot is not gone while an older hook of it still runs.
+            before.add_done_callback(lambda _: self._done(entry, hook, None, task))
+            return
+        stopped, entry.task = entry.stopped, None
+        error = failure_of(task)
+        outcome = self._outcome(entry, hook, error)
+        if task.cancelled() and not stopped:
+            self._loop.call_later(AFTERLIFE, self._report, outcome)
+        else:
+            self._report(outcome)
+
+    def _outcome(self, entry: Entry, hook: str, error: BaseException | None) -> on.Event:
+        number = entry.number
+        if error is not None:
+            self.last_error = f"{hook}: {describe(error)}"
+            log.warning("%s of %s#%d failed: %s", hook, self.spec.name, number, describe(error))
+        if hook == "open":
+            if error is None:
+                return on.Opened(number, chance())
+            fatal = isinstance(error, OpenFailedError)
+            return on.OpenFailed(number, error, chance(), fatal)
+        if hook == "close":
+            if entry.worker is not None:
+                entry.worker.stop()
+            return on.Closed(number, error)
+        lost = error is not None and self.is_lost(error)
+        if hook == "reset":
+            return on.ResetDone(number, error, lost)
+        return on.CheckPassed(number) if error is None else on.CheckFailed(number, error, lost)
+
+
+class CheckReturnedFalse(Exception):  # noqa: N818 - stands for a failure as a cause
+    """A check hook said that the resource is bad."""
+
+
+class Keeper:
+    """Holds one async context manager open between two events."""
+
+    def __init__(self, manager: contextlib.AbstractAsyncContextManager[Any]) -> None:
+        self._manager = manager
+        self.entered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.leave = asyncio.Event()
+
+    async def run(self) -> None:
+        """Enter, park, leave: all in one task, because cancel scopes insist on it."""
+        try:
+            async with self._manager as resource:
+                self.entered.set_result(resource)
+                await self.leave.wait()
+        except BaseException as error:
+            if not self.entered.done():
+                self.entered.set_exception(error)
+                return
+            raise
+
+
+def is_async(hook: Callable[..., Any]) -> bool:
+    """Tell whether calling this hook runs its body on the loop."""
+    return callable_kind(hook) in ("coroutine", "async_generator", "async_context")
+
+
+def as_factory(factory: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the factory, made into one of context managers if it is a bare generator."""
+    kind = callable_kind(factory)
+    if kind == "async_generator":
+        return contextlib.asynccontextmanager(factory)
+    return contextlib.contextmanager(factory) if kind == "generator" else factory
+
+
+def declares(made: Any, manager: type[Any]) -> bool:
+    """Tell whether an object's class was written to be this kind of context manager.
+
+    Many resources merely have `__enter__` (a sqlite3 connection's is a transaction, a lock's
+    takes the lock): entering those would be wrong, so only classes that name the abstract class
+    among their bases count, as contextlib's own decorators do.
+    """
+    return manager in type(made).__mro__
+
+
+def failure_of(task: asyncio.Task[Any]) -> BaseException | None:
+    """Return what a finished task ended with, None if it ended well."""
+    if task.cancelled():
+        return asyncio.CancelledError("the hook was cancelled")
+    return task.exception()

@@ -1,0 +1,302 @@
+"""Where actors live: one `Host` per manager and loop, one `Cell` per actor.
+
+A cell is what stays when an actor is restarted: its path, its two lanes, its figures, and the
+current incarnation. Handles point at cells, never at an incarnation.
+
+`Cell.deliver` is the only way in. It runs the turn at once if that is safe (this is the loop's
+thread, no turn is on the stack, nothing is queued before it) and queues the message otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pepperpy_resources.actors.reply import Failure, Reply
+from pepperpy_resources.errors import ActorDead, WrongLoop
+
+if TYPE_CHECKING:
+    from pepperpy_resources.actors.base import LoopActor
+
+log = logging.getLogger("pepperpy_resources")
+
+SLICE = 64  # turns run before the loop gets a chance to do something else
+
+# What `deliver` is given instead of a reply by the façade: "return the answer, or a `Reply` if
+# it is not there yet". It spares the reply of every acquire that is served at once.
+ASK: Any = object()
+
+# What a turn returns when the answer comes later, to the reply it was given.
+LATER: Any = object()
+
+_running_loop = asyncio._get_running_loop  # noqa: SLF001 - exported by asyncio; 5 x get_running_loop
+
+
+def describe(error: BaseException) -> str:
+    """Return the error's type and text, whatever its `__str__` does."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
+        return type(error).__name__
+
+
+class Host:
+    """Runs the turns of one manager's actors on one event loop, one at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.busy = False  # a turn is on the stack
+        self.ready: deque[Cell] = deque()  # one entry per queued message, of any cell
+        self.scheduled = False
+        self.closed = False
+        self.on_host_stop: Callable[[], None] = lambda: None  # someone outside stopped an actor
+
+    def is_current_thread(self) -> bool:
+        """Tell whether the caller runs on this host's loop right now."""
+        return _running_loop() is self.loop
+
+    def schedule(self) -> None:
+        """See to it that the queued messages are handled soon; callable from any thread."""
+        if self.scheduled:
+            return
+        self.scheduled = True
+        if self.is_current_thread():
+            self.loop.call_soon(self.drain)
+            return
+        try:
+            self.loop.call_soon_threadsafe(self.drain)
+        except RuntimeError:  # the loop is closed: nothing will ever be handled again
+            self.scheduled = False
+            self.refuse_all()
+
+    def refuse_all(self) -> None:
+        """Answer every queued question, on a loop that has ended."""
+        self.closed = True
+        while self.ready:
+            self.ready.popleft().refuse_queued()
+
+    def drain(self) -> None:
+        """Handle a bounded slice of what is queued."""
+        self.scheduled = False
+        for _ in range(SLICE):
+            if not self.ready:
+                return
+            self.ready.popleft().turn_queued()
+        self.schedule()
+
+    def raise_outside(self, error: BaseException) -> None:
+        """Let a KeyboardInterrupt or SystemExit end the program from outside any turn."""
+
+        def reraise() -> None:
+            raise error
+
+        self.loop.call_soon(reraise)
+
+
+class Cell:
+    """The stable place of one actor: lanes, figures, and the current incarnation."""
+
+    def __init__(self, host: Host, path: str, on_crash: Callable[[Crashed], None]) -> None:
+        self.host = host
+        self.path = path
+        self.on_crash = on_crash
+        self.actor: LoopActor | None = None
+        self.control: deque[tuple[Any, Reply[Any] | None]] = deque()
+        self.user: deque[tuple[Any, Reply[Any] | None]] = deque()
+        # Set once nobody will serve this cell again: message -> its answer.
+        self.epitaph: Callable[[Any], Any] | None = None
+        self.status = "starting"
+        self.incarnation = 0
+        self.messages = 0  # delivered, ever
+        self.depth_high = 0  # the longest the user lane has been
+        self.dead_letters = 0
+        self.last_exit: Crashed | None = None
+
+    def __repr__(self) -> str:
+        return f"<Cell {self.path} {self.status} incarnation={self.incarnation}>"
+
+    def deliver(self, message: Any, reply: Any = None) -> Any:
+        """Hand over one message: run its turn now if that is safe, else queue it.
+
+        `reply` is None for a tell, a `Reply` for an ask, or `ASK`; with `ASK` the answer is
+        returned, or a `Reply` if it is not there yet, and the call must come from the host's loop
+        (`WrongLoop` otherwise).
+        """
+        self.messages += 1
+        host = self.host
+        actor = self.actor
+        if (
+            actor is None
+            or host.busy
+            or self.user
+            or self.control
+            or _running_loop() is not host.loop
+        ):
+            return self.enqueue(message, reply)
+        if reply is not ASK and reply is not None:
+            reply.cell = self
+        others = bool(host.ready)
+        host.busy = True
+        try:
+            answer = actor.turn(message, reply)
+        except BaseException as error:  # noqa: BLE001 - contained: the actor crashes, nobody else
+            answer = self.crashed(message, reply, error)
+        finally:
+            host.busy = False
+        if host.ready:
+            self.drain_sends(others)
+        if reply is ASK:
+            return answer
+        self.answered(reply, answer)
+        return None
+
+    def drain_sends(self, others: bool) -> None:
+        """Handle what the turn sent right after it, unless older messages of others wait."""
+        if others:
+            self.host.schedule()
+        else:
+            self.host.drain()
+
+    def answered(self, reply: Reply[Any] | None, answer: Any) -> None:
+        """Pass a turn's answer on, if one was asked for and is there."""
+        if reply is None or answer is LATER:
+            return
+        if not reply.resolve(answer):
+            self.withdrawn(reply, answer)
+
+    def enqueue(self, message: Any, reply: Any) -> Any:
+        """Queue a message in the user lane; returns the reply for `ASK`."""
+        if reply is ASK:
+            if not self.host.is_current_thread():
+                raise self.wrong_loop()
+            reply = Reply(self)
+        elif reply is not None:
+            reply.cell = self
+        if self.epitaph is not None or self.host.closed:
+            self.refuse(message, reply)
+            return reply
+        self.user.append((message, reply))
+        self.depth_high = max(self.depth_high, len(self.user))
+        self.announce()
+        return reply
+
+    def control_message(self, message: Any, reply: Reply[Any] | None = None) -> None:
+        """Queue a message that goes before all user messages."""
+        self.control.append((message, reply))
+        self.announce()
+
+    def announce(self) -> None:
+        """Tell the host that this cell has one more message."""
+        if self.actor is not None:  # else they wait for the next incarnation: see `adopt`
+            self.host.ready.append(self)
+            if not self.host.busy:
+                self.host.schedule()
+
+    def turn_queued(self) -> None:
+        """Handle the next queued message, control lane first; called by the host."""
+        actor = self.actor
+        lane = self.control or self.user
+        if actor is None or not lane:
+            return
+        message, reply = lane.popleft()
+        self.host.busy = True
+        try:
+            answer = actor.turn(message, reply)
+        except BaseException as error:  # noqa: BLE001 - contained: the actor crashes, nobody else
+            answer = self.crashed(message, reply, error)
+        finally:
+            self.host.busy = False
+        self.answered(reply, answer)
+
+    # -- life
+
+    def adopt(self, actor: LoopActor) -> None:
+        """Make this incarnation the current one; what was queued meanwhile is its own now."""
+        self.actor = actor
+        self.incarnation += 1
+        self.epitaph = None
+        self.status = "running"
+        self.host.ready.extend([self] * (len(self.control) + len(self.user)))
+        if self.host.ready and not self.host.busy:
+            self.host.schedule()
+
+    def crashed(self, message: Any, reply: Any, error: BaseException) -> Any:
+        """Take a failed incarnation out and tell the supervisor; return the asker's answer."""
+        actor, self.actor = self.actor, None
+        self.status = "restarting"
+        crash = self.last_exit = Crashed(self, error, type(message).__name__)
+        log.error("%s crashed in %s", self.path, crash.message, exc_info=error)
+        answer: Any = Failure(self.crash_error(error))
+        if actor is not None:
+            actor.unregister()
+            answer = actor.reconcile(message, reply, answer)
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            self.host.raise_outside(error)
+        self.on_crash(crash)
+        return answer
+
+    def crash_error(self, error: BaseException) -> BaseException:
+        """Return what the asker of the fatal message is told."""
+        dead = ActorDead(f"{self.path} crashed while it handled this message: {describe(error)}")
+        dead.__cause__ = error
+        return dead
+
+    def end(self, status: str, epitaph: Callable[[Any], Any]) -> None:
+        """End for good: every message from now on is answered by `epitaph`."""
+        actor, self.actor = self.actor, None
+        self.status = status
+        self.epitaph = epitaph
+        if actor is not None:
+            actor.unregister()
+        self.refuse_queued()
+
+    def refuse_queued(self) -> None:
+        """Answer everything that is still queued."""
+        for lane in (self.control, self.user):
+            while lane:
+                self.refuse(*lane.popleft())
+
+    def refuse(self, message: Any, reply: Reply[Any] | None) -> None:
+        """Answer a message nobody will handle; a tell becomes a dead letter."""
+        if reply is None:
+            self.dead_letters += 1
+            return
+        epitaph = self.epitaph or self.loop_ended
+        reply.resolve(epitaph(message))
+
+    def loop_ended(self, _: Any) -> Failure:
+        """Answer on behalf of an actor whose loop is closed."""
+        return Failure(ActorDead(f"the event loop of {self.path} has ended"))
+
+    def wrong_loop(self) -> WrongLoop:
+        """Return the error that names both loops."""
+        return WrongLoop(
+            f"the manager of {self.path!r} was started on {self.host.loop!r} and is called from "
+            f"{_running_loop()!r}; use manager.actor({self.path!r}).ask(...) across loops and "
+            "threads, or one manager per loop"
+        )
+
+    def withdrawn(self, reply: Reply[Any], answer: Any) -> None:
+        """Undo what a withdrawn question has, or would have, brought about."""
+        if self.actor is not None:
+            undo = self.actor.undo(reply, answer)
+            if undo is not None:
+                self.deliver(undo)
+
+
+class Crashed:
+    """How an incarnation ended: which cell, the error, and the type of the fatal message."""
+
+    __slots__ = ("cell", "error", "message")
+
+    def __init__(self, cell: Cell, error: BaseException, message: str) -> None:
+        self.cell = cell
+        self.error = error
+        self.message = message
+
+    def describe(self) -> str:
+        """Return how it ended, in one line."""
+        return f"{describe(self.error)} in {self.message}"

@@ -1,0 +1,90 @@
+"""The janitor: sends every resource type its sweeps, and does nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+from pepperpy_resources.actors.base import LoopActor
+from pepperpy_resources.clock import chance
+from pepperpy_resources.core.events import Sweep
+from pepperpy_resources.core.policy import Policy
+
+if TYPE_CHECKING:
+    from pepperpy_resources.actors.host import Cell
+
+SHORTEST = 0.1  # seconds between two sweeps of one type, at least
+JITTER = 0.1  # types that were started together must not be swept together for ever
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """A sweep may be due."""
+
+
+class TypesChanged(msgspec.Struct, frozen=True):
+    """Types were added or removed: plan anew."""
+
+
+def sweep_interval(policy: Policy, cleanup_interval: float) -> float:
+    """Return the seconds between two sweeps: a quarter of the shortest duration they watch."""
+    watched = min(policy.idle_timeout, policy.max_lifetime) / 4
+    return max(SHORTEST, min(cleanup_interval, watched))
+
+
+class Janitor(LoopActor):
+    """Plans sweeps on a heap; one timer, for the next one."""
+
+    handlers: ClassVar[dict[type[Any], str]] = {Beat: "beat", TypesChanged: "plan"}
+
+    def __init__(self, cell: Cell, root: Any, cleanup_interval: float) -> None:
+        super().__init__(cell)
+        self._root = root
+        self._cleanup_interval = cleanup_interval
+        self._due: list[tuple[float, str]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def on_start(self) -> None:
+        """Plan the first sweep of every type."""
+        self.plan(None, None)
+
+    def plan(self, _message: Any, _reply: Any) -> None:
+        """Plan sweeps for the types there are: new ones in, removed ones out."""
+        types = self._root.types
+        planned = {name: at for at, name in self._due if name in types}
+        self._due = [(planned.get(name) or self._next(name), name) for name in types]
+        heapq.heapify(self._due)
+        self._arm()
+
+    def beat(self, _message: Any, _reply: Any) -> None:
+        """Send what is due and plan it again."""
+        now = self.cell.host.loop.time()
+        while self._due and self._due[0][0] <= now:
+            name = heapq.heappop(self._due)[1]
+            if name in self._root.types:
+                self._root.types[name].cell.deliver(Sweep())
+                heapq.heappush(self._due, (self._next(name), name))
+        self._arm()
+
+    def _next(self, name: str) -> float:
+        interval = sweep_interval(self._root.types[name].policy, self._cleanup_interval)
+        return self.cell.host.loop.time() + interval * (1 - JITTER * chance())
+
+    def _arm(self) -> None:
+        self.disarm()
+        if self._due:
+            at = self._due[0][0]
+            self._timer = self.cell.host.loop.call_at(at, self.cell.deliver, Beat())
+
+    def disarm(self) -> None:
+        """Cancel the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def unregister(self) -> None:
+        """Leave no timer behind."""
+        self.disarm()
+        super().unregister()

@@ -1,0 +1,119 @@
+"""The performer's ledger: what survives a crash of the machine.
+
+Slot -> resource, lease -> slot and epoch, ticket -> reply and deadline. It changes only when
+effects are performed, so it always tells a state the machine has really been in; `restore` turns
+it into the event a new machine is built from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pepperpy_resources.core import events as on
+from pepperpy_resources.core.effects import Ended, Grant, Wait
+from pepperpy_resources.core.pool import ENDED_KEPT
+
+if TYPE_CHECKING:
+    from pepperpy_resources.actors.reply import Reply
+    from pepperpy_resources.actors.workers import Worker
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One slot: the user's object and what is going on with it."""
+
+    number: int
+    key: str | None
+    arguments: dict[str, Any] | None
+    born: float
+    resource: Any = None
+    closer: Callable[[], Awaitable[None]] | None = None  # set once there is something to close
+    hook: str | None = None  # the hook the machine waits for
+    task: asyncio.Task[Any] | None = None  # the hook that runs
+    in_thread: bool = False  # that hook is on a thread: it cannot be cancelled
+    stopped: bool = False  # we cancelled that hook; a cancellation from elsewhere ends the loop
+    worker: Worker | None = None  # the thread this resource is bound to
+    doomed: bool = False
+    grants: dict[int, Grant] = field(default_factory=dict[int, Grant])
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """One asker who is answered later, and what was asked."""
+
+    reply: Reply[Any]
+    message: on.Event
+    since: float
+    deadline: float
+
+
+class Ledger:
+    """One resource type's ledger, kept by the root and lent to each incarnation."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, Entry] = {}
+        self.waiting: dict[int, Waiting] = {}
+        self.ended: OrderedDict[int, tuple[str, float]] = OrderedDict()
+        self.tickets = 0
+        self.last_slot = 0
+        self.last_epoch = 0
+        self.timer: asyncio.TimerHandle | None = None
+
+    def wait(self, effect: Wait, reply: Reply[Any], message: on.Event, now: float) -> None:
+        """Keep an asker for a later event."""
+        self.waiting[effect.ticket] = Waiting(reply, message, now, effect.deadline)
+
+    def end(self, effect: Ended) -> None:
+        """Strike out a lease."""
+        grant = effect.grant
+        del self.entries[grant.slot].grants[grant.epoch]
+        if effect.late:
+            self.ended[grant.epoch] = (grant.resource_id, grant.since)
+            if len(self.ended) > ENDED_KEPT:
+                self.ended.popitem(last=False)
+
+    def find(self, resource_id: str, epoch: int | None) -> Grant | None:
+        """Return the lease of this id (and epoch), or None."""
+        for entry in self.entries.values():
+            for grant in entry.grants.values():
+                if grant.resource_id == resource_id and epoch in (None, grant.epoch):
+                    return grant
+        return None
+
+    def restore(self, now: float, chance: float) -> on.Restore:
+        """Return the event that builds a machine from this ledger."""
+        return on.Restore(
+            slots=tuple(self._saved(entry) for entry in self.entries.values()),
+            tickets=tuple(
+                on.SavedTicket(
+                    number,
+                    waiting.message.resource_id,
+                    waiting.since,
+                    waiting.deadline,
+                    waiting.message.owner,
+                    waiting.message.arguments,
+                    waiting.message.site,
+                )
+                for number, waiting in self.waiting.items()
+                if isinstance(waiting.message, on.Acquire)
+            ),
+            ended=tuple((epoch, name, now) for epoch, (name, _) in self.ended.items()),
+            last_slot=self.last_slot,
+            last_epoch=self.last_epoch,
+            chance=chance,
+        )
+
+    def _saved(self, entry: Entry) -> on.SavedSlot:
+        return on.SavedSlot(
+            entry.number,
+            entry.hook,
+            entry.doomed,
+            entry.key,
+            entry.arguments,
+            entry.born,
+            tuple(entry.grants.values()),
+        )

@@ -1,0 +1,317 @@
+"""The supervising actor of one resource type: owns its pool, performs its effects."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pepperpy_resources.actors.base import LoopActor
+from pepperpy_resources.actors.hooks import Hooks
+from pepperpy_resources.actors.host import ASK, LATER, Cell
+from pepperpy_resources.actors.ledger import Entry, Ledger, Waiting
+from pepperpy_resources.actors.refusals import refusal
+from pepperpy_resources.actors.reply import Failure, Reply
+from pepperpy_resources.clock import chance
+from pepperpy_resources.core import effects as do
+from pepperpy_resources.core import events as on
+from pepperpy_resources.core.counters import Counters
+from pepperpy_resources.core.machine import HANDLERS, handle
+from pepperpy_resources.core.policy import Policy
+from pepperpy_resources.core.pool import Pool
+from pepperpy_resources.core.snapshot import PoolSnapshot, snapshot
+from pepperpy_resources.errors import ManagerStopped, NotLeased, SupervisorCrashed, TypeParked
+
+if TYPE_CHECKING:
+    from pepperpy_resources.spec import ResourceSpec
+
+log = logging.getLogger("pepperpy_resources")
+
+
+class Lease(msgspec.Struct, frozen=True, gc=False):
+    """The right to use `resource` until it is released; `epoch` is its fencing number."""
+
+    resource_id: str
+    epoch: int
+    slot: int
+    resource: Any
+
+
+class Describe(msgspec.Struct, frozen=True):
+    """Ask a resource type for a `PoolSnapshot`."""
+
+
+class TypeState:
+    """What a resource type keeps over the crashes of its supervisor."""
+
+    def __init__(
+        self, spec: ResourceSpec[Any], loop: asyncio.AbstractEventLoop, context: Context
+    ) -> None:
+        self.spec = spec
+        self.policy: Policy = spec.policy()
+        self.counters = Counters()
+        self.ledger = Ledger()
+        self.loop = loop
+        self.cell: Cell  # set by the root, which makes both
+        self.hooks = Hooks(spec, loop, context, self.report)
+        self.pool = Pool(self.policy, self.counters)  # the current incarnation's
+        self.parked: BaseException | None = None  # why, while the type is parked
+
+    def report(self, outcome: on.Event) -> None:
+        """Send a hook's outcome to the supervisor."""
+        self.cell.deliver(outcome)
+
+    def wake(self) -> None:
+        """Send the Tick that a Wake asked for."""
+        self.cell.deliver(on.Tick())
+
+    def last_word(self, message: Any) -> Any:
+        """Answer on behalf of a type that has been stopped; a late release is no error."""
+        name = self.policy.name
+        if isinstance(message, (on.Release, on.Discard)):
+            ended = self.ledger.ended.items()
+            if message.epoch is not None or any(n == message.resource_id for _, (n, _) in ended):
+                return None
+            return Failure(NotLeased(f"{message.resource_id!r} is not leased: {name!r} is stopped"))
+        return Failure(ManagerStopped(f"{name!r} is stopped"))
+
+    def give_up(self, error: BaseException) -> None:
+        """Deny every ticket and close every resource without a machine: none can be built."""
+        ledger = self.ledger
+        while ledger.waiting:
+            denied = TypeParked(f"{self.policy.name!r} is parked and could not be shut in order")
+            denied.__cause__ = error
+            ledger.waiting.popitem()[1].reply.resolve(Failure(denied))
+        while ledger.entries:
+            self.hooks.close(ledger.entries.popitem()[1])
+
+
+class ResourceSupervisor(LoopActor):
+    """Serialises everything that happens to one resource type."""
+
+    def __init__(self, cell: Cell, state: TypeState) -> None:
+        super().__init__(cell)
+        self.state = state
+        self.ledger = state.ledger
+        self.hooks = state.hooks
+        self.pool = state.pool = Pool(state.policy, state.counters)
+        self._now = state.loop.time
+        self._fatal_ticket = 0  # the asker's number in the turn that runs
+
+    def on_start(self) -> None:
+        """Build the machine from the ledger; shut it at once if the type is parked."""
+        self.handle(self.ledger.restore(self._now(), chance()), 0, None)
+        if self.state.parked is not None:
+            self.handle(on.Shut(), 0, None)
+        for ticket, waiting in tuple(self.ledger.waiting.items()):
+            if not isinstance(waiting.message, on.Acquire):
+                # An eviction or a drain goes on where it was: asked again, of the new machine.
+                answer = self.handle(waiting.message, ticket, waiting.reply)
+                if answer is not LATER:
+                    self._answer(ticket, answer)
+
+    def turn(self, message: Any, reply: Any) -> Any:
+        """Let one event happen and perform what follows from it."""
+        if type(message) not in HANDLERS:
+            return self._other(message, reply)
+        ticket = 0
+        if reply is not None:
+            ticket = self.ledger.tickets = self.ledger.tickets + 1
+        self._fatal_ticket = ticket
+        return self.handle(message, ticket, reply)
+
+    def handle(self, message: on.Event, ticket: int, reply: Any) -> Any:
+        """Give an event to the machine, perform its effects in order, return the answer."""
+        answer: Any = None
+        for effect in handle(self.pool, message, self._now(), ticket):
+            kind = type(effect)
+            if kind is do.Grant:
+                lease = self._grant(effect)  # type: ignore[arg-type]  # pyright: ignore
+                if effect.ticket == ticket:  # type: ignore[attr-defined]  # pyright: ignore
+                    answer = lease
+                else:
+                    self._answer(effect.ticket, lease)  # type: ignore[attr-defined]  # pyright: ignore
+            else:
+                done = PERFORM[kind](self, effect, ticket, message, reply)
+                if done is not None:
+                    answer = done
+        return answer
+
+    def _other(self, message: Any, reply: Any) -> Any:
+        if isinstance(message, Describe):
+            return snapshot(self.pool, self._now())
+        return super().turn(message, reply)
+
+    # -- effects
+
+    def _grant(self, effect: do.Grant) -> Lease:
+        ledger = self.ledger
+        entry = ledger.entries[effect.slot]
+        entry.hook = None
+        entry.grants[effect.epoch] = effect
+        ledger.last_epoch = effect.epoch
+        return Lease(effect.resource_id, effect.epoch, effect.slot, entry.resource)
+
+    def _answer(self, ticket: int, answer: Any) -> None:
+        waiting = self.ledger.waiting.pop(ticket, None)
+        if waiting is None or not waiting.reply.resolve(answer):
+            self._give_back(answer)  # nobody took it: it goes to the next (law 6)
+
+    def _give_back(self, answer: Any) -> None:
+        if type(answer) is Lease:
+            self.cell.deliver(on.Release(answer.resource_id, answer.epoch))
+
+    def _ended(self, effect: do.Ended, *_: Any) -> None:
+        self.ledger.end(effect)
+
+    def _wait(self, effect: do.Wait, _: int, message: Any, reply: Any) -> Any:
+        waiting_reply = Reply(self.cell) if reply is ASK else reply
+        self.ledger.wait(effect, waiting_reply, message, self._now())
+        waiting_reply.ticket = effect.ticket
+        if waiting_reply.withdrawn:  # by another thread, before this turn
+            self.cell.deliver(on.Cancel(effect.ticket))
+        return waiting_reply if reply is ASK else LATER
+
+    def _deny(self, effect: do.Deny, ticket: int, *_: Any) -> Any:
+        error = refusal(self.pool, effect)
+        if effect.why is do.Why.CLOSED and self.state.parked is not None:
+            error = self._parked_error(self.state.parked)
+        if effect.ticket == ticket:
+            return Failure(error)
+        self._answer(effect.ticket, Failure(error))
+        return None
+
+    def _parked_error(self, cause: BaseException) -> TypeParked:
+        name = self.state.policy.name
+        error = TypeParked(
+            f"{name!r} is parked: its supervisor crashed more often than {self.state.spec.restart} "
+            "admits; it is tried again every 30 s, or by manager.revive()"
+        )
+        error.__cause__ = cause
+        return error
+
+    def _say_done(self, effect: do.Answer, *_: Any) -> None:
+        self._answer(effect.ticket, None)
+
+    def _open(self, effect: do.Open, *_: Any) -> None:
+        entry = Entry(effect.slot, effect.key, effect.arguments, self._now(), hook="open")
+        self.ledger.entries[effect.slot] = entry
+        self.ledger.last_slot = effect.slot
+        self.hooks.open(entry)
+
+    def _check(self, effect: do.Check, *_: Any) -> None:
+        entry = self.ledger.entries[effect.slot]
+        entry.hook = "check"
+        self.hooks.check(entry)
+
+    def _reset(self, effect: do.Reset, *_: Any) -> None:
+        entry = self.ledger.entries[effect.slot]
+        entry.hook = "reset"
+        self.hooks.reset(entry)
+
+    def _close(self, effect: do.Close, *_: Any) -> None:
+        entry = self.ledger.entries[effect.slot]
+        entry.hook = "close" if entry.hook != "abandoned" else "abandoned"
+        self.hooks.close(entry)
+
+    def _abandon(self, effect: do.Abandon, *_: Any) -> None:
+        entry = self.ledger.entries[effect.slot]
+        entry.hook = "abandoned"
+        self.hooks.cancel(entry)
+
+    def _idle(self, effect: do.Idle, *_: Any) -> None:
+        self.ledger.entries[effect.slot].hook = None
+
+    def _gone(self, effect: do.Gone, *_: Any) -> None:
+        del self.ledger.entries[effect.slot]
+
+    def _doom(self, effect: do.Doom, *_: Any) -> None:
+        self.ledger.entries[effect.slot].doomed = True
+
+    def _forget(self, effect: do.Forget, *_: Any) -> None:
+        self.ledger.ended.pop(effect.epoch, None)
+
+    def _wake(self, effect: do.Wake, *_: Any) -> None:
+        if self.ledger.timer is not None:
+            self.ledger.timer.cancel()
+        self.ledger.timer = self.state.loop.call_at(effect.at, self.state.wake)
+
+    def _report(self, effect: do.Report, *_: Any) -> None:
+        log.warning("%s slot %d: %s (%s)", self.pool.name, effect.slot, effect.what, effect.error)
+
+    # -- questions taken back, and crashes
+
+    def undo(self, reply: Reply[Any], answer: Any) -> on.Event | None:
+        """Return what takes a withdrawn acquire back: out of the queue, or its lease."""
+        if type(answer) is Lease:
+            return on.Release(answer.resource_id, answer.epoch)
+        waiting = self.ledger.waiting.get(reply.ticket)
+        if waiting is None or waiting.reply is not reply:
+            return None
+        del self.ledger.waiting[reply.ticket]
+        return on.Cancel(reply.ticket) if isinstance(waiting.message, on.Acquire) else None
+
+    def reconcile(self, message: Any, _reply: Any, answer: Any) -> Any:
+        """Mend the ledger after a crash in this message's turn (law 10)."""
+        ledger = self.ledger
+        if isinstance(message, on.Acquire):
+            self._withdraw_grant(self._fatal_ticket)
+            error = SupervisorCrashed(
+                f"the supervisor of {self.pool.name!r} crashed while it handled this acquire; "
+                "it is restarted, try again"
+            )
+            error.__cause__ = answer.error.__cause__
+            return Failure(error)
+        if isinstance(message, (on.Release, on.Discard)):
+            grant = ledger.find(message.resource_id, message.epoch)
+            if grant is not None:
+                entry = ledger.entries[grant.slot]
+                del entry.grants[grant.epoch]
+                entry.doomed = True
+            return None
+        if isinstance(message, on.Outcome):
+            self._doom_outcome(message)
+        return answer
+
+    def _withdraw_grant(self, ticket: int) -> None:
+        self.ledger.waiting.pop(ticket, None)
+        for entry in self.ledger.entries.values():
+            for grant in tuple(entry.grants.values()):
+                if grant.ticket == ticket:
+                    del entry.grants[grant.epoch]
+                    entry.doomed = True
+
+    def _doom_outcome(self, message: on.Outcome) -> None:
+        entry = self.ledger.entries.get(message.slot)
+        if entry is None or entry.task is not None:  # gone, or another hook already runs on it
+            return
+        if isinstance(message, (on.OpenFailed, on.Closed)):
+            del self.ledger.entries[message.slot]
+        else:
+            entry.hook = None
+            entry.doomed = True
+
+
+PERFORM: dict[type[do.Effect], Callable[..., Any]] = {
+    do.Ended: ResourceSupervisor._ended,
+    do.Wait: ResourceSupervisor._wait,
+    do.Deny: ResourceSupervisor._deny,
+    do.Answer: ResourceSupervisor._say_done,
+    do.Open: ResourceSupervisor._open,
+    do.Check: ResourceSupervisor._check,
+    do.Reset: ResourceSupervisor._reset,
+    do.Close: ResourceSupervisor._close,
+    do.Abandon: ResourceSupervisor._abandon,
+    do.Idle: ResourceSupervisor._idle,
+    do.Gone: ResourceSupervisor._gone,
+    do.Doom: ResourceSupervisor._doom,
+    do.Forget: ResourceSupervisor._forget,
+    do.Wake: ResourceSupervisor._wake,
+    do.Report: ResourceSupervisor._report,
+}
+
+__all__ = ["Describe", "Lease", "PoolSnapshot", "ResourceSupervisor", "TypeState", "Waiting"]

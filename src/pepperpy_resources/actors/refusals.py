@@ -1,0 +1,143 @@
+"""From a denial of the core to an error a person can act on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pepperpy_resources.core import states
+from pepperpy_resources.core.effects import Deny, Grant, Why
+from pepperpy_resources.errors import (
+    AcquireTimeout,
+    KeywordsRefused,
+    LeaseIdInUse,
+    ManagerStopped,
+    NotLeased,
+    OpenFailedError,
+    QueueFull,
+    ResourceError,
+)
+
+if TYPE_CHECKING:
+    from pepperpy_resources.core.pool import Pool
+
+
+def refusal(pool: Pool, deny: Deny) -> ResourceError:
+    """Return the error for a denial, with the last failure as its cause."""
+    error = BUILDERS[deny.why](pool, deny)
+    if isinstance(deny.error, BaseException):
+        error.__cause__ = deny.error
+    return error
+
+
+def standing(pool: Pool) -> str:
+    """Return the pool's state in one line: slots by state, queue, oldest lease."""
+    slots = {"idle": len(pool.idle), "leased": pool.leased}
+    slots.update({str(state): n for state, n in pool.counts.items() if n})
+    parts = [", ".join(f"{n} {state}" for state, n in slots.items())]
+    parts.append(f"of at most {pool.policy.max_size:g}; {len(pool.tickets)} waiting")
+    oldest = next(iter(pool.leases.values()), None)
+    if oldest is not None:
+        parts.append(f"; oldest lease {holder(pool, oldest)}")
+    return " ".join(parts[:2]) + "".join(parts[2:])
+
+
+def holder(pool: Pool, grant: Grant) -> str:
+    """Return who holds a lease, since when and from where."""
+    text = f"{grant.resource_id!r} held for {pool.now - grant.since:.3g} s"
+    if grant.owner is not None:
+        text += f" by {owner_name(grant.owner)}"
+    site = where(grant.site)
+    return f"{text}, acquired at {site}" if site else text
+
+
+def owner_name(owner: Any) -> str:
+    """Return how to call an owner: a task by its name, anything else by type, never by content."""
+    get_name = getattr(owner, "get_name", None)
+    if callable(get_name):
+        return f"task {get_name()!r}"
+    return owner if isinstance(owner, str) else f"a {type(owner).__name__}"
+
+
+def where(site: Any) -> str:
+    """Return the place an acquire was called from, as `file:line in function`."""
+    if site is None:
+        return ""
+    if isinstance(site, str):
+        return site
+    code, instruction = site
+    lines = [line for start, end, line in code.co_lines() if start <= instruction < end]
+    return f"{code.co_filename}:{lines[0] if lines else '?'} in {code.co_name}"
+
+
+def timed_out(pool: Pool, deny: Deny) -> ResourceError:
+    """Tell an exhausted pool from one whose resources cannot be made."""
+    text = f"no {pool.name!r} resource became free in time: {standing(pool)}"
+    if deny.error is not None:
+        hint = "creations fail (see the cause): mend what the factory connects to"
+    elif pool.counts[states.ABANDONED] >= pool.policy.max_size:
+        hint = "too many hooks ignore their deadlines: find the hook that hangs"
+    else:
+        hint = "hold leases for less time, raise max_size, or wait longer (acquire_timeout)"
+    return AcquireTimeout(f"{text}. {hint[0].upper()}{hint[1:]}.")
+
+
+def queue_full(pool: Pool, _: Deny) -> ResourceError:
+    """Say that the queue is at its limit."""
+    return QueueFull(
+        f"max_waiting={pool.policy.max_waiting:g} acquires already wait for {pool.name!r}: "
+        f"{standing(pool)}. Shed load, raise max_size, or raise max_waiting."
+    )
+
+
+def closed(pool: Pool, _: Deny) -> ResourceError:
+    """Say that nobody is served any more."""
+    return ManagerStopped(f"{pool.name!r} is stopping: acquires are refused")
+
+
+def in_use(pool: Pool, deny: Deny) -> ResourceError:
+    """Name the holder of an id that was asked for twice."""
+    if isinstance(deny.error, Grant):
+        state = holder(pool, deny.error)
+    elif deny.resource_id in {ticket.resource_id for ticket in pool.tickets.values()}:
+        state = f"{deny.resource_id!r} is queued"
+    else:
+        state = f"{deny.resource_id!r} was ended by us and its holder has not released it yet"
+    return LeaseIdInUse(
+        f"{state}; {pool.name!r} is a pooled type, where an id names one lease: choose another "
+        f'id, or use lease("{pool.name}"), which needs none'
+    )
+
+
+def not_leased(_: Pool, deny: Deny) -> ResourceError:
+    """Say that there is nothing to release."""
+    return NotLeased(
+        f"{deny.resource_id!r} is not leased: never acquired, or released before; release once, "
+        "with the id that was acquired"
+    )
+
+
+def keywords(_: Pool, deny: Deny) -> ResourceError:
+    """Say that the id exists with other keywords; their values may be secret and are not shown."""
+    known: list[str] = sorted(deny.error) if isinstance(deny.error, dict) else []
+    return KeywordsRefused(
+        f"{deny.resource_id!r} was built with other keywords ({', '.join(known) or 'none'}); "
+        "release and cleanup() it first, or use another id"
+    )
+
+
+def broken(pool: Pool, _: Deny) -> ResourceError:
+    """Say that the resource cannot be made."""
+    return OpenFailedError(
+        f"no {pool.name!r} resource can be made (see the cause): {standing(pool)}"
+    )
+
+
+BUILDERS = {
+    Why.TIMEOUT: timed_out,
+    Why.QUEUE_FULL: queue_full,
+    Why.CLOSED: closed,
+    Why.IN_USE: in_use,
+    Why.NOT_LEASED: not_leased,
+    Why.KEYWORDS: keywords,
+    Why.BROKEN: broken,
+}

@@ -1,0 +1,263 @@
+"""What an `ask` returns: awaitable on any loop, `.get()` on any other thread, answered once."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import queue
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+import pykka
+
+from pepperpy_resources.clock import monotonic
+from pepperpy_resources.errors import AskTimeout, WouldBlock
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from pepperpy_resources.actors.host import Cell
+
+T = TypeVar("T")
+M = TypeVar("M")
+J = TypeVar("J")
+R = TypeVar("R")
+
+PENDING, ANSWERED, TAKEN, WITHDRAWN = "pending", "answered", "taken", "withdrawn"
+
+
+class Failure:
+    """An answer that is an error."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class Reply(pykka.Future[T], Generic[T]):
+    """The answer to one question, now or later.
+
+    `await reply` works on any event loop; `reply.get(timeout=)` blocks any thread but the one the
+    actor lives on. Cancelling the await, or running out of `timeout`, withdraws the question: an
+    acquire that is withdrawn gives its slot back.
+    """
+
+    # Class attributes stand in for pykka's __init__, which costs more than everything here.
+    _get_hook: Any = None
+    _sources: tuple[pykka.Future[Any], ...] = ()
+    _apply: Callable[..., Any] | None = None
+
+    def __init__(self, cell: Cell | None = None, timeout: float | None = None) -> None:
+        self.cell = cell
+        self.ticket = 0  # the number it waits under, once it does
+        self._lock = threading.Lock()
+        self._state = PENDING
+        self._answer: Any = None
+        self._deadline = None if timeout is None else monotonic() + timeout
+        self._waiters: list[asyncio.Future[None]] = []
+        self._event: threading.Event | None = None
+
+    def __repr__(self) -> str:
+        return f"<Reply {self._state}>"
+
+    @property
+    def withdrawn(self) -> bool:
+        """True once nobody waits for the answer any more."""
+        return self._state is WITHDRAWN
+
+    # -- the answering side
+
+    def resolve(self, answer: Any) -> bool:
+        """Answer with a value or a `Failure`; return False if nobody can take it any more."""
+        with self._lock:
+            if self._state is not PENDING:
+                return False
+            self._state = ANSWERED
+            self._answer = answer
+            event, waiters = self._event, self._waiters
+        if event is not None:
+            event.set()
+        for waiter in waiters:
+            wake(waiter)
+        return True
+
+    def set(self, value: Any = None) -> None:
+        """Answer with a value (pykka's interface); raises `queue.Full` if answered before."""
+        if not self.resolve(value) and self._state is not WITHDRAWN:
+            raise queue.Full
+
+    def set_exception(
+        self,
+        exc_info: tuple[Any, BaseException | None, TracebackType | None] | None = None,
+    ) -> None:
+        """Answer with an error (pykka's interface); raises `queue.Full` if answered before."""
+        kind, error, _ = exc_info or sys.exc_info()
+        self.set(Failure(error if error is not None else kind()))
+
+    # -- the asking side
+
+    def get(self, *, timeout: float | None = None) -> Any:
+        """Return the answer, blocking this thread for at most `timeout` seconds.
+
+        Raises the error that was answered; `AskTimeout` when time is up, which withdraws the
+        question; `WouldBlock` on the actor's own thread while there is no answer.
+        """
+        if self._apply is not None:
+            return self._apply(*[source.get(timeout=timeout) for source in self._sources])
+        if self._get_hook is not None:
+            return self._get_hook(timeout)
+        with self._lock:
+            if self._state is PENDING and self._event is None:
+                self._event = threading.Event()
+        if self._state is PENDING:
+            self._block(timeout)
+        return self._take()
+
+    def _block(self, timeout: float | None) -> None:
+        if self.cell is not None and self.cell.host.is_current_thread():
+            raise WouldBlock(
+                "get() of an unanswered reply on the actors' own thread would wait for ever; "
+                "await the reply instead"
+            )
+        limits = [timeout] if timeout is not None else []
+        if self._deadline is not None:
+            limits.append(max(0.0, self._deadline - monotonic()))
+        if self._event is not None and not self._event.wait(min(limits, default=None)):
+            if self.withdraw():
+                raise AskTimeout(f"no answer within {min(limits):g} s; the question is withdrawn")
+
+    def __await__(self) -> Generator[Any, None, T]:
+        if self._apply is not None or self._get_hook is not None:
+            return (yield from self._await_derived().__await__())
+        if self._deadline is not None and self._state is PENDING:
+            return (yield from self._await_until(self._deadline).__await__())
+        return (yield from self._wait())
+
+    def _wait(self) -> Generator[Any, None, T]:
+        if self._state is PENDING:
+            waiter = asyncio.get_running_loop().create_future()
+            with self._lock:
+                if self._state is PENDING:
+                    self._waiters.append(waiter)
+                else:
+                    waiter.set_result(None)
+            try:
+                yield from waiter
+            except BaseException:
+                self._leave(waiter)
+                raise
+        return self._take()
+
+    async def _await_until(self, deadline: float) -> T:
+        left = max(0.0, deadline - monotonic())
+        try:
+            async with asyncio.timeout(left):
+                return await _Waiting(self._wait)
+        except TimeoutError:
+            raise AskTimeout("no answer in time; the question is withdrawn") from None
+
+    async def _await_derived(self) -> T:
+        if self._apply is None:
+            # A hook of pykka's own (ref.stop): the reply behind it is answered at once here.
+            return cast("T", self.get(timeout=0))
+        return cast("T", self._apply(*[await source for source in self._sources]))
+
+    def _take(self) -> T:
+        with self._lock:
+            if self._state is ANSWERED:
+                self._state = TAKEN
+            answer = self._answer
+        if type(answer) is Failure:
+            raise answer.error
+        return cast("T", answer)
+
+    def _leave(self, waiter: asyncio.Future[None]) -> None:
+        with self._lock:
+            self._waiters.remove(waiter)
+            others = bool(self._waiters)
+        if not others:
+            self.withdraw()
+
+    def withdraw(self) -> bool:
+        """Take the question back; return False if its answer was taken before."""
+        with self._lock:
+            before = self._state
+            if before in (TAKEN, WITHDRAWN):
+                return before is WITHDRAWN
+            self._state = WITHDRAWN
+            if before is PENDING:
+                self._answer = Failure(AskTimeout("the question was withdrawn"))
+        if self.cell is not None:
+            self.cell.withdrawn(self, self._answer if before is ANSWERED else None)
+        return True
+
+    # -- derived replies: pykka's would block the loop when awaited
+
+    def _derive(self, apply: Callable[..., Any], *others: pykka.Future[Any]) -> Any:
+        derived: Reply[Any] = Reply(self.cell)
+        derived._sources = (self, *others)
+        derived._apply = apply
+        return derived
+
+    def set_get_hook(self, func: Callable[[float | None], T]) -> None:
+        """Compute the answer when it is asked for (pykka's interface)."""
+        self._get_hook = func
+
+    def map(self, func: Callable[[T], M]) -> pykka.Future[M]:
+        """Return a reply whose answer is `func` of this one's."""
+        return cast("pykka.Future[M]", self._derive(func))
+
+    def filter(
+        self: pykka.Future[Iterable[J]], func: Callable[[J], bool]
+    ) -> pykka.Future[Iterable[J]]:
+        """Return a reply with only the items that pass `func`."""
+        reply = cast("Reply[Iterable[J]]", self)
+        return cast(
+            "pykka.Future[Iterable[J]]", reply._derive(lambda items: [i for i in items if func(i)])
+        )
+
+    def join(self, *futures: pykka.Future[Any]) -> pykka.Future[Iterable[Any]]:
+        """Return a reply with the list of all the answers."""
+        return cast("pykka.Future[Iterable[Any]]", self._derive(lambda *all_: list(all_), *futures))
+
+    def reduce(
+        self: pykka.Future[Iterable[J]], func: Callable[[R, J], R], *args: R
+    ) -> pykka.Future[R]:
+        """Return a reply with the items folded by `func`."""
+        reply = cast("Reply[Iterable[J]]", self)
+        return cast(
+            "pykka.Future[R]", reply._derive(lambda items: functools.reduce(func, items, *args))
+        )
+
+
+class _Waiting(Generic[T]):
+    """Makes an awaitable of a generator method."""
+
+    __slots__ = ("_start",)
+
+    def __init__(self, start: Callable[[], Generator[Any, None, T]]) -> None:
+        self._start = start
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._start()
+
+
+def wake(waiter: asyncio.Future[None]) -> None:
+    """Complete a future from whatever thread the answer comes from."""
+    loop = waiter.get_loop()
+    if asyncio._get_running_loop() is loop:  # noqa: SLF001 - exported by asyncio for this
+        if not waiter.done():
+            waiter.set_result(None)
+        return
+    try:
+        loop.call_soon_threadsafe(_complete, waiter)
+    except RuntimeError:
+        return  # that loop is closed: nobody waits there any more
+
+
+def _complete(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

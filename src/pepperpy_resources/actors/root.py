@@ -1,0 +1,210 @@
+"""The root supervisor: starts the actors, restarts the ones that crash, parks the hopeless."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+from pepperpy_resources.actors.base import LoopActor
+from pepperpy_resources.actors.host import Cell, Crashed, Host
+from pepperpy_resources.actors.janitor import Janitor, TypesChanged
+from pepperpy_resources.actors.metrics import MetricsActor
+from pepperpy_resources.actors.pool import ResourceSupervisor, TypeState
+from pepperpy_resources.actors.reply import Failure
+from pepperpy_resources.core.policy import Intensity
+from pepperpy_resources.core.restart import RestartLog
+from pepperpy_resources.errors import ActorDead, ManagerStopped
+
+if TYPE_CHECKING:
+    from pepperpy_resources.spec import ResourceSpec
+
+log = logging.getLogger("pepperpy_resources")
+
+REVIVE_AFTER = 30.0  # seconds until a parked child is tried again
+# A colon, because no resource type can be named so.
+METRICS, JANITOR = ":metrics", ":janitor"
+
+
+class ChildCrashed(msgspec.Struct, frozen=True):
+    """An incarnation of this child has failed."""
+
+    path: str
+    error: BaseException
+
+
+class StartChild(msgspec.Struct, frozen=True):
+    """Start a child in its cell."""
+
+    path: str
+
+
+class Revive(msgspec.Struct, frozen=True):
+    """Give a parked child a new life."""
+
+    path: str
+
+
+class Child:
+    """One child of the root: where it lives, how it is made, how often it failed."""
+
+    def __init__(self, cell: Cell, start: Callable[[], Any], intensity: Intensity) -> None:
+        self.cell = cell
+        self.start = start
+        self.log = RestartLog(intensity)
+        self.started_at = cell.host.loop.time()
+        self.state: TypeState | None = None  # of a resource type
+        self.revival: asyncio.TimerHandle | None = None
+
+
+class Root:
+    """What outlives the root's own incarnations: the children and the types' states."""
+
+    def __init__(
+        self,
+        host: Host,
+        context: Context,
+        cleanup_interval: float,
+        on_failed: Callable[[Crashed], None],
+    ) -> None:
+        self.host = host
+        self.context = context
+        self.children: dict[str, Child] = {}
+        self.types: dict[str, TypeState] = {}
+        self.cell = Cell(host, "root", on_failed)
+        RootSupervisor.launch(self.cell, self)
+        self._add(METRICS, lambda cell: MetricsActor.launch(cell, self))
+        self._cleanup_interval = cleanup_interval
+
+    def start_janitor(self) -> None:
+        """Start the janitor, after the types there are at the start."""
+        self._add(JANITOR, lambda cell: Janitor.launch(cell, self, self._cleanup_interval))
+
+    def _add(
+        self, path: str, launch: Callable[[Cell], Any], intensity: Intensity = Intensity()
+    ) -> Child:
+        cell = Cell(self.host, path, self._child_crashed)
+        child = Child(cell, lambda: launch(cell), intensity)
+        self.children[path] = child
+        self.cell.control_message(StartChild(path))
+        return child
+
+    def add_type(self, spec: ResourceSpec[Any]) -> TypeState:
+        """Start the supervisor of one resource type."""
+        state = TypeState(spec, self.host.loop, self.context)
+        child = self._add(
+            spec.name, lambda cell: ResourceSupervisor.launch(cell, state), spec.restart
+        )
+        state.cell = child.cell
+        child.state = state
+        self.types[spec.name] = state
+        self.types_changed()
+        return state
+
+    def remove_type(self, name: str) -> None:
+        """End a type's supervisor; its resources are closed before."""
+        state = self.types.pop(name)
+        self.end_child(self.children.pop(name))
+        state.hooks.workers.stop()
+        self.types_changed()
+
+    def types_changed(self) -> None:
+        """Let the janitor plan anew."""
+        janitor = self.children.get(JANITOR)
+        if janitor is not None:
+            janitor.cell.deliver(TypesChanged())
+
+    def _child_crashed(self, crash: Crashed) -> None:
+        self.cell.control_message(ChildCrashed(crash.cell.path, crash.error))
+
+    def end_child(self, child: Child) -> None:
+        """Stop a child for good; late releases are no errors, everything else is refused."""
+        path = child.cell.path
+        if child.revival is not None:
+            child.revival.cancel()
+        if child.state is not None and child.state.ledger.timer is not None:
+            child.state.ledger.timer.cancel()
+
+        def epitaph(message: Any) -> Any:
+            if child.state is not None:
+                return child.state.last_word(message)
+            return Failure(ActorDead(f"{path} was stopped"))
+
+        child.cell.end("stopped", epitaph)
+
+    def end(self) -> None:
+        """Stop all children in reverse order of their start, then the root."""
+        while self.children:
+            self.end_child(self.children.popitem()[1])
+        for state in self.types.values():
+            state.hooks.workers.stop()
+        self.cell.end("stopped", lambda _: Failure(ManagerStopped("the manager is stopped")))
+
+
+class RootSupervisor(LoopActor):
+    """one_for_one, with a restart budget for each child: one hopeless child fails alone."""
+
+    handlers: ClassVar[dict[type[Any], str]] = {
+        StartChild: "start_child",
+        ChildCrashed: "child_crashed",
+        Revive: "revive",
+    }
+
+    def __init__(self, cell: Cell, root: Root) -> None:
+        super().__init__(cell)
+        self.root = root
+
+    def start_child(self, message: StartChild, _reply: Any) -> None:
+        """Start a child's next incarnation."""
+        child = self.root.children.get(message.path)
+        if child is not None and child.cell.actor is None:
+            child.started_at = self.cell.host.loop.time()
+            child.start()
+
+    def child_crashed(self, message: ChildCrashed, reply: Any) -> None:
+        """Restart the child while its budget lasts, park it when it is spent."""
+        child = self.root.children.get(message.path)
+        if child is None or child.cell.actor is not None:
+            return
+        if child.log.permits(self.cell.host.loop.time()):
+            self.start_child(StartChild(message.path), reply)
+        else:
+            self.park(child, message.error)
+
+    def park(self, child: Child, error: BaseException) -> None:
+        """Give the child up: deny its tickets, close its resources, try again later."""
+        path = child.cell.path
+        log.error("%s is parked: it crashed too often", path)
+        state = child.state
+        if state is not None and state.parked is None:
+            state.parked = error
+            child.start()  # one more incarnation, which only shuts down
+            child.cell.status = "failed"
+        else:
+            child.cell.end("failed", lambda _: Failure(child.cell.crash_error(error)))
+            if state is not None:
+                state.give_up(error)
+        if child.revival is None:
+            child.revival = self.cell.host.loop.call_later(
+                REVIVE_AFTER, self.cell.deliver, Revive(path)
+            )
+
+    def revive(self, message: Revive, _reply: Any) -> None:
+        """Start a parked child anew, with its whole budget."""
+        child = self.root.children.get(message.path)
+        if child is None or child.cell.status != "failed":
+            return
+        if child.revival is not None:
+            child.revival.cancel()
+            child.revival = None
+        child.log.clear()
+        if child.state is not None:
+            child.state.parked = None
+        if child.cell.actor is not None:
+            child.cell.actor.unregister()
+            child.cell.actor = None
+        child.start()

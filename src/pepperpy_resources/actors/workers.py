@@ -1,0 +1,98 @@
+"""Threads for sync hooks: daemon threads that are reused, and replaced when one hangs.
+
+Not a `ThreadPoolExecutor`: its threads are joined when the interpreter exits, so that one hook
+that hangs would keep the whole program from ending. A type never has more hooks at work than
+slots, so the number of threads needs no limit of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+_numbers = itertools.count(1)
+
+Job = tuple[Callable[..., Any], tuple[Any, ...], asyncio.AbstractEventLoop, asyncio.Future[Any]]
+
+
+class Worker:
+    """One daemon thread that runs one call after another."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(
+            target=self._run, name=f"{name}-{next(_numbers)}", daemon=True
+        )
+        self._thread.start()
+
+    def submit(self, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        """Queue a call; its result arrives in a future of the running loop."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._jobs.put((func, args, loop, future))
+        return future
+
+    def stop(self) -> None:
+        """End the thread after the calls that are queued."""
+        self._jobs.put(None)
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            func, args, loop, future = job
+            value, error = None, None
+            try:
+                value = func(*args)
+            except BaseException as caught:  # noqa: BLE001 - it is the hook's failure, not the thread's
+                error = caught
+            try:
+                loop.call_soon_threadsafe(_settle, future, value, error)
+            except RuntimeError:
+                return  # the loop has ended, and with it everyone who waits
+            del job, func, args, future, value, error  # keep nothing alive while idle
+
+
+def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if isinstance(error, StopIteration):  # a future refuses it
+        error = RuntimeError(f"the hook raised {error!r}")
+    if error is None:
+        future.set_result(value)
+    else:
+        future.set_exception(error)
+
+
+class Workers:
+    """The threads of one resource type."""
+
+    def __init__(self, name: str) -> None:
+        self._name = f"pepperpy-{name}"
+        self._idle: list[Worker] = []
+
+    def bind(self) -> Worker:
+        """Return a thread for one resource alone."""
+        return Worker(self._name)
+
+    async def call(self, func: Callable[..., Any], *args: Any) -> Any:
+        """Run the call on a thread nobody else uses meanwhile."""
+        worker = self._idle.pop() if self._idle else Worker(self._name)
+        future = worker.submit(func, *args)
+        # Given back when the call is over, not when the caller stops waiting for it: a thread
+        # that hangs is never handed out again.
+        future.add_done_callback(lambda _: None)
+        try:
+            return await asyncio.shield(future)
+        finally:
+            if future.done():
+                self._idle.append(worker)
+            else:
+                future.add_done_callback(lambda _: self._idle.append(worker))
+
+    def stop(self) -> None:
+        """End the idle threads."""
+        while self._idle:
+            self._idle.pop().stop()

@@ -1,0 +1,21 @@
+"""Time and chance: the only module that imports `time` or `random`."""
+
+from __future__ import annotations
+
+import random
+import time
+
+
+def chance() -> float:
+    """Return a random number in [0, 1), for jitter."""
+    return random.random()  # noqa: S311 - jitter is no secret
+
+
+def wall_time() -> float:
+    """Return seconds since the Unix epoch, for timestamps that leave the process."""
+    return time.time()
+
+
+def monotonic() -> float:
+    """Return the seconds of a clock that never goes back, for threads that wait without a loop."""
+    return time.monotonic()

@@ -1,0 +1,1 @@
+"""The pool core: pure, sans-IO. Events in, effects out; no clock, loop, thread or pykka."""

@@ -1,0 +1,146 @@
+"""What a pool wants done: the performer carries these out, in order, after the turn."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Why(StrEnum):
+    """Why an acquire or a release was denied."""
+
+    TIMEOUT = "timeout"
+    QUEUE_FULL = "queue_full"
+    CLOSED = "closed"
+    IN_USE = "in_use"
+    NOT_LEASED = "not_leased"
+    KEYWORDS = "keywords"
+    BROKEN = "broken"
+
+
+class Reason(StrEnum):
+    """Why a slot was closed; the label of `pepperpy_resources_closed_total`."""
+
+    IDLE = "idle"
+    LIFETIME = "lifetime"
+    BROKEN = "broken"
+    CLEANUP = "cleanup"
+    SHUTDOWN = "shutdown"
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """Root of everything a pool can want."""
+
+
+class Grant(Effect, frozen=True, gc=False):
+    """Hand a slot to a ticket: the lease, as the core sees it."""
+
+    ticket: int
+    epoch: int
+    slot: int
+    resource_id: str
+    since: float
+    owner: Any
+    site: Any
+
+
+class Ended(Effect, frozen=True, gc=False):
+    """A lease is over. `late`: its holder does not know yet, and will still release it."""
+
+    grant: Grant
+    late: bool
+
+
+class Wait(Effect, frozen=True):
+    """The asker of this ticket is answered by a later event."""
+
+    ticket: int
+    deadline: float
+
+
+class Deny(Effect, frozen=True):
+    """Refuse a ticket; `error` is the last failure behind it, where there is one."""
+
+    ticket: int
+    why: Why
+    resource_id: str
+    error: Any = None
+
+
+class Answer(Effect, frozen=True):
+    """What this ticket waited for has come true."""
+
+    ticket: int
+
+
+class Open(Effect, frozen=True):
+    """Run the factory for this slot."""
+
+    slot: int
+    key: str | None
+    arguments: dict[str, Any] | None
+
+
+class Check(Effect, frozen=True):
+    """Run the check hook on this slot."""
+
+    slot: int
+
+
+class Reset(Effect, frozen=True):
+    """Run the reset hook on this slot."""
+
+    slot: int
+
+
+class Close(Effect, frozen=True):
+    """Cancel whatever hook runs on this slot and run the close hook."""
+
+    slot: int
+    why: Reason
+
+
+class Abandon(Effect, frozen=True):
+    """Cancel the hook that runs on this slot; its outcome is still to be reported."""
+
+    slot: int
+
+
+class Wake(Effect, frozen=True):
+    """Send a `Tick` at this time, at the latest."""
+
+    at: float
+
+
+class Report(Effect, frozen=True):
+    """Tell the log: something an operator wants to know."""
+
+    what: str
+    slot: int = 0
+    error: Any = None
+
+
+class Doom(Effect, frozen=True):
+    """Note in the ledger that this slot must not be reused after a crash."""
+
+    slot: int
+
+
+class Forget(Effect, frozen=True):
+    """The late release of this ended lease was seen, or is no longer waited for."""
+
+    epoch: int
+
+
+class Idle(Effect, frozen=True):
+    """Note in the ledger that no hook runs on this slot any more."""
+
+    slot: int
+
+
+class Gone(Effect, frozen=True):
+    """Strike this slot out of the ledger."""
+
+    slot: int

@@ -1,0 +1,54 @@
+"""The machine: one event in, a list of effects out.
+
+Deterministic and total over its events: anything it raises is a bug of ours, and the actor that
+owns it then builds a new one from its ledger (`Restore`); a crashed machine is never reused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pepperpy_resources.core import borrowing, outcomes, upkeep
+from pepperpy_resources.core import events as on
+from pepperpy_resources.core.effects import Effect
+from pepperpy_resources.core.pool import Pool
+from pepperpy_resources.core.settle import relieve, settle
+
+# event -> what it means to the pool; the handler returns the lane to settle, if there is one.
+HANDLERS: dict[type[on.Event], Callable[[Pool, Any, int], Any]] = {
+    on.Acquire: borrowing.acquire,
+    on.Cancel: borrowing.cancel,
+    on.Release: borrowing.release,
+    on.Discard: borrowing.discard,
+    on.Opened: outcomes.opened,
+    on.OpenFailed: outcomes.open_failed,
+    on.CheckPassed: outcomes.check_passed,
+    on.CheckFailed: outcomes.check_failed,
+    on.ResetDone: outcomes.reset_done,
+    on.Closed: outcomes.closed,
+    on.Tick: upkeep.tick,
+    on.Sweep: upkeep.sweep,
+    on.Evict: upkeep.evict,
+    on.Ready: upkeep.ready,
+    on.Drain: upkeep.drain,
+    on.Shut: upkeep.shut,
+    on.Restore: upkeep.restore,
+}
+
+
+def handle(pool: Pool, event: on.Event, now: float, ticket: int = 0) -> list[Effect]:
+    """Let one event happen at `now` and return what must be done for it, in order.
+
+    `ticket` is the number of the asker (0: nobody asked). An asker for whom the effects hold
+    neither `Grant`, `Deny`, `Answer` nor `Wait` is done: the event has simply happened.
+    Raises KeyError for a type of event that is none of ours; anything else raised is a bug.
+    """
+    pool.now = now
+    effects = pool.effects = []
+    lane = HANDLERS[type(event)](pool, event, ticket)
+    if lane is not None:
+        settle(pool, lane)
+    if pool.starved:
+        relieve(pool)
+    return effects

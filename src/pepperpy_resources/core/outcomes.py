@@ -1,0 +1,156 @@
+"""What hooks report. An outcome the transition table has no row for came too late: a no-op."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pepperpy_resources.core import effects as do
+from pepperpy_resources.core import states
+from pepperpy_resources.core.borrowing import invalidate, out_of_attempts
+from pepperpy_resources.core.events import (
+    CheckFailed,
+    CheckPassed,
+    Closed,
+    Opened,
+    OpenFailed,
+    Outcome,
+    ResetDone,
+)
+from pepperpy_resources.core.pool import Pool
+from pepperpy_resources.core.slots import Lane, Slot
+
+
+def expected(pool: Pool, event: Outcome, row: states.Row) -> Slot | None:
+    """Return the slot if it waits for this outcome; count the outcome as stale otherwise."""
+    slot = pool.slots.get(event.slot)
+    if slot is None or slot.state not in row:
+        pool.counters.stale += 1
+        return None
+    return slot
+
+
+def opened(pool: Pool, event: Opened, _: int) -> Lane | None:
+    """A resource was made: it is idle now, unless nobody may use it any more."""
+    slot = expected(pool, event, states.OPENED)
+    if slot is None:
+        return None
+    lane, policy = slot.lane, pool.policy
+    pool.counters.opened += 1
+    pool.counters.open_seconds.observe(pool.now - slot.born)
+    if slot.state is states.ABANDONED:  # later than its deadline: closed, still not counted
+        pool.counters.closed[do.Reason.BROKEN] += 1
+        pool.effects.append(do.Close(slot.number, do.Reason.BROKEN))
+        return None
+    pool.hook_deadlines.drop(slot.number)
+    pool.move(slot, states.OPENED)
+    lane.opening -= 1
+    lane.failures, lane.error = 0, None
+    lane.limit = min(lane.limit * 2, policy.max_opening)
+    slot.born = pool.now
+    slot.expires = pool.now + policy.max_lifetime * (1 - policy.lifetime_jitter * event.chance)
+    pool.lifetimes.set(slot.number, slot.expires)
+    pool.rest(slot)
+    if (why := pool.unfit(slot)) is not None:
+        pool.close(slot, why)
+    return lane
+
+
+def open_failed(pool: Pool, event: OpenFailed, _: int) -> Lane | None:
+    """No resource was made: its place is free, and the next try waits for the backoff."""
+    slot = expected(pool, event, states.FAILED)
+    if slot is None:
+        return None
+    lane = slot.lane
+    abandoned = slot.state is states.ABANDONED
+    pool.remove(slot, states.FAILED)
+    if abandoned or pool.draining:  # counted when it was abandoned; cancelled because we drain
+        return lane
+    creation_failed(pool, lane, event.error, event.chance, fatal=event.fatal)
+    return lane
+
+
+def creation_failed(
+    pool: Pool, lane: Lane, error: Any, chance: float, *, fatal: bool = False
+) -> None:
+    """Back off: one creation at a time, and not before `retry_at`."""
+    pool.counters.errors["open"] += 1
+    lane.failures += 1
+    lane.error = error
+    lane.limit = 1
+    lane.retry_at = pool.now + pool.policy.backoff.delay(lane.failures, chance)
+    if fatal or out_of_attempts(pool, lane):
+        for ticket in tuple(lane.tickets.values()):
+            pool.deny(ticket, do.Why.BROKEN, "error", error)
+    pool.retries.set(lane.key or "", lane.retry_at)
+    pool.arm(lane.retry_at)
+
+
+def check_passed(pool: Pool, event: CheckPassed, _: int) -> Lane | None:
+    """The resource is good: idle, and as fresh as if just used."""
+    slot = expected(pool, event, states.READY)
+    if slot is None or slot.state is not states.CHECKING:
+        return None
+    slot.suspect = False
+    return back_to_idle(pool, slot)
+
+
+def check_failed(pool: Pool, event: CheckFailed, _: int) -> Lane | None:
+    """The resource is bad: closed, and all idle ones are suspect; `lost`: all are invalid."""
+    slot = expected(pool, event, states.READY)
+    if slot is None or slot.state is not states.CHECKING:
+        return None
+    found_bad(pool, slot, "check", lost=event.lost)
+    return slot.lane
+
+
+def reset_done(pool: Pool, event: ResetDone, _: int) -> Lane | None:
+    """The resource is clean again, or closed if the reset failed."""
+    slot = expected(pool, event, states.READY)
+    if slot is None or slot.state is not states.RESETTING:
+        return None
+    if event.error is None:
+        return back_to_idle(pool, slot)
+    found_bad(pool, slot, "reset", lost=event.lost)
+    return slot.lane
+
+
+def back_to_idle(pool: Pool, slot: Slot) -> Lane:
+    """A check or reset went well."""
+    pool.hook_deadlines.drop(slot.number)
+    pool.move(slot, states.READY)
+    pool.rest(slot)
+    if (why := pool.unfit(slot)) is not None:
+        pool.close(slot, why)
+    return slot.lane
+
+
+def found_bad(pool: Pool, slot: Slot, operation: str, *, lost: bool) -> None:
+    """Close a slot whose check or reset failed, and draw the conclusion for the others.
+
+    One bad resource says little about a reset's neighbours, but a lot about a check's: after an
+    outage every idle one fails, and no ticket should find that out one by one.
+    """
+    pool.counters.errors[operation] += 1
+    pool.close(slot, do.Reason.BROKEN)
+    if lost:
+        invalidate(pool)
+    elif operation == "check":
+        suspect_idle(pool)
+
+
+def suspect_idle(pool: Pool) -> None:
+    """Let no idle slot be handed out before it has been checked."""
+    for slot in pool.idle.values():
+        slot.suspect = True
+    pool.suspecting = bool(pool.idle) and pool.policy.has_check
+
+
+def closed(pool: Pool, event: Closed, _: int) -> Lane | None:
+    """The slot is gone, however its close hook ended."""
+    slot = expected(pool, event, states.CLOSED)
+    if slot is None:
+        return None
+    if event.error is not None:
+        pool.counters.errors["close"] += 1
+    pool.remove(slot, states.CLOSED)
+    return slot.lane

@@ -1,0 +1,66 @@
+"""What the core needs to know of a `ResourceSpec`: plain numbers and flags, no callables.
+
+Durations are seconds. `spec.py` validates; nothing here does.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+
+
+class Backoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long to wait after the n-th failed creation in a row.
+
+    The delay is `min * factor**(n - 1)`, at most `max`, times `1 ± jitter`; seconds.
+    After `attempts` failures in a row waiting acquires are denied with the last failure
+    as cause (`None`: they wait until their own deadline).
+    """
+
+    min: float = 0.1
+    factor: float = 2.0
+    max: float = 10.0
+    jitter: float = 0.2
+    attempts: int | None = None
+
+    def delay(self, failures: int, chance: float) -> float:
+        """Return the seconds to wait after `failures` >= 1 failures; `chance` is in [0, 1)."""
+        # The exponent is bounded so that a year of failures does not overflow a float.
+        base = min(self.max, self.min * self.factor ** min(failures - 1, 64))
+        return base * (1 + self.jitter * (2 * chance - 1))
+
+
+class Intensity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """OTP's restart intensity: `restarts` within `period` seconds pass, one more gives up."""
+
+    restarts: int = 3
+    period: float = 5.0
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """One resource type's numbers, as the core uses them."""
+
+    name: str
+    max_size: float = 10  # an int, or math.inf for a keyed type without a limit
+    min_idle: int = 0
+    max_opening: int = 4
+    keyed: bool = False
+    max_holders: int = 1
+    order: Literal["lifo", "fifo"] = "lifo"
+    acquire_timeout: float = 30.0
+    max_waiting: float = math.inf
+    create_timeout: float = 30.0
+    check_timeout: float = 5.0
+    reset_timeout: float = 5.0
+    close_timeout: float = 5.0
+    has_check: bool = False
+    has_reset: bool = False
+    has_close: bool = False  # False: there is nothing to close, stop() need not wait for leases
+    check_on_acquire: bool = False
+    fresh_for: float = 0.5
+    idle_timeout: float = 600.0
+    max_lifetime: float = 1800.0
+    lifetime_jitter: float = 0.25
+    backoff: Backoff = Backoff()

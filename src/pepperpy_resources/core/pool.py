@@ -1,0 +1,344 @@
+"""The state of one resource type's pool, the moves it can make, and the rule that settles it.
+
+A move changes a slot by one row of the transition table and notes the effect that carries it out.
+The rule, `settle`, runs after every event and is the only place that decides who is served and
+what is opened: an event handler says what happened, never what follows from it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import Any
+
+from pepperpy_resources.core import effects as do
+from pepperpy_resources.core import states
+from pepperpy_resources.core.counters import Counters
+from pepperpy_resources.core.policy import Policy
+from pepperpy_resources.core.slots import Lane, Slot, Ticket
+from pepperpy_resources.core.states import State
+from pepperpy_resources.core.waiting import Deadlines
+
+QUEUED = 0  # stands for an epoch in `Pool.named` while the id's acquire still waits
+
+
+class Pool:
+    """One resource type: its slots, leases and queue. Changed by event handlers only."""
+
+    def __init__(self, policy: Policy, counters: Counters) -> None:
+        self.policy = policy
+        self.counters = counters
+        self.name = policy.name
+        self.keyed = policy.keyed
+        self.lifo = policy.order == "lifo"
+        self.fresh_for = policy.fresh_for if policy.check_on_acquire else math.inf
+        self.wait_counts = counters.wait_seconds.counts
+
+        self.now = 0.0
+        self.effects: list[do.Effect] = []
+
+        self.slots: dict[int, Slot] = {}
+        self.idle: OrderedDict[int, Slot] = OrderedDict()  # longest idle first
+        # How many slots are in each state but IDLE and LEASED, whose counts `self.idle` and the
+        # rest of `self.slots` give: the hot path changes no count.
+        self.counts = {s: 0 for s in State if s not in (states.IDLE, states.LEASED)}
+        self.lanes: dict[str | None, Lane] = {}
+        self.starved: OrderedDict[str | None, Lane] = OrderedDict()  # want, but the type is full
+        self.tickets: dict[int, Ticket] = {}
+        self.leases: dict[int, do.Grant] = {}  # by epoch
+        self.named: dict[str, int] = {}  # pooled: id -> epoch; keyed: ended leases only
+        self.ended: OrderedDict[int, tuple[str, float]] = OrderedDict()  # ended by us: epoch -> id, at
+        self.pending: list[tuple[int, set[int]]] = []  # asker's ticket, slots it waits to see gone
+        self.unready: list[int] = []  # askers of Ready
+
+        self.generation = 1
+        self.promised = 0  # the sum over all lanes
+        self.last_slot = 0
+        self.last_epoch = 0
+        self.suspecting = False  # a check failed: idle slots are checked in the background
+        self.filling = False  # below min_idle, and a sweep has seen it
+        self.ready = False
+        self.draining = False
+
+        self.ticket_deadlines: Deadlines[int] = Deadlines()
+        self.hook_deadlines: Deadlines[int] = Deadlines()
+        self.retries: Deadlines[str] = Deadlines()  # lane key, "" for the pooled lane
+        self.lifetimes: Deadlines[int] = Deadlines()  # looked at by sweeps only
+        self.armed = math.inf  # the earliest Wake asked for
+
+    # -- figures
+
+    @property
+    def size(self) -> int:
+        """Slots that count against max_size."""
+        return len(self.slots) - self.counts[states.ABANDONED]
+
+    @property
+    def leased(self) -> int:
+        """Slots held by borrowers, detached ones not counted."""
+        return len(self.slots) - len(self.idle) - sum(self.counts.values())
+
+    def has_room(self) -> bool:
+        """Tell whether the limits of the whole type admit one more creation."""
+        policy = self.policy
+        return (
+            len(self.slots) - self.counts[states.ABANDONED] < policy.max_size
+            and self.counts[states.OPENING] < policy.max_opening
+            # Beyond this many hooks that ignore their deadlines, opening more only adds to the pile.
+            and self.counts[states.ABANDONED] < policy.max_size
+        )
+
+    # -- moves
+
+    def lane(self, key: str | None) -> Lane:
+        """Return the lane of this key, made on demand."""
+        lane = self.lanes.get(key)
+        if lane is None:
+            lane = self.lanes[key] = Lane(key, self.policy.max_opening)
+        return lane
+
+    def move(self, slot: Slot, row: states.Row) -> None:
+        """Take one step of the transition table."""
+        old, new = slot.state, row[slot.state]
+        if old in self.counts:
+            self.counts[old] -= 1
+        if new in self.counts:
+            self.counts[new] += 1
+        slot.state = new
+
+    def arm(self, at: float) -> None:
+        """See to it that a Tick comes at `at` or before."""
+        if at < self.armed:
+            self.armed = at
+            self.effects.append(do.Wake(at))
+
+    def hook_started(self, slot: Slot, timeout: float) -> None:
+        """Give the hook that an effect starts on this slot its deadline."""
+        at = self.now + timeout
+        self.hook_deadlines.set(slot.number, at)
+        self.arm(at)
+
+    def promise(self, slot: Slot, promised: bool) -> None:
+        """Count the slot, or count it no more, as about to serve a ticket of its lane."""
+        if slot.promised != promised:
+            slot.promised = promised
+            step = 1 if promised else -1
+            slot.lane.promised += step
+            self.promised += step
+
+    def open(self, lane: Lane) -> None:
+        """Make a slot and start its creation, which belongs to the pool and to no ticket."""
+        self.last_slot += 1
+        slot = Slot(self.last_slot, lane, states.OPENING, self.generation, self.now)
+        self.add(slot)
+        self.hook_started(slot, self.policy.create_timeout)
+        self.effects.append(do.Open(slot.number, lane.key, lane.arguments))
+
+    def add(self, slot: Slot) -> None:
+        """Enter a slot that is not idle into the books."""
+        lane = slot.lane
+        self.slots[slot.number] = slot
+        if slot.state in self.counts:
+            self.counts[slot.state] += 1
+        if slot.attached:
+            lane.size += 1
+            if self.keyed:
+                lane.slot = slot
+        if slot.state is states.OPENING:
+            lane.opening += 1
+            self.promise(slot, promised=True)
+
+    def check(self, slot: Slot, *, promised: bool) -> None:
+        """Start the check hook of an idle slot."""
+        self.idle.pop(slot.number, None)
+        self.move(slot, states.CHECK)
+        self.promise(slot, promised)
+        self.hook_started(slot, self.policy.check_timeout)
+        self.effects.append(do.Check(slot.number))
+
+    def rest(self, slot: Slot) -> None:
+        """Put a slot that has just become idle where it is found again."""
+        self.promise(slot, promised=False)
+        slot.used = self.now
+        self.idle[slot.number] = slot
+        self.effects.append(do.Idle(slot.number))
+
+    def close(self, slot: Slot, why: do.Reason) -> None:
+        """Start the close hook; no lease may be left on the slot."""
+        if slot.state is states.IDLE:
+            self.idle.pop(slot.number, None)
+        self.promise(slot, promised=False)
+        self.move(slot, states.CLOSE)
+        self.counters.closed[why] += 1
+        self.hook_started(slot, self.policy.close_timeout)
+        self.effects.append(do.Close(slot.number, why))
+
+    def detach(self, slot: Slot) -> None:
+        """Take a leased slot out: closed when its last holder gives it back."""
+        self.move(slot, states.DETACH)
+        self.leave_lane(slot)
+        self.doom(slot)
+
+    def doom(self, slot: Slot) -> None:
+        """Never hand this slot out again, not even after a crash of the supervisor."""
+        slot.generation = -1
+        self.effects.append(do.Doom(slot.number))
+
+    def abandon(self, slot: Slot) -> None:
+        """Stop waiting for a hook that ignored its deadline: its slot counts no more."""
+        opening = slot.state is states.OPENING
+        self.promise(slot, promised=False)
+        self.move(slot, states.OVERDUE)
+        if opening:
+            slot.lane.opening -= 1
+        self.leave_lane(slot)
+        self.effects.append(do.Abandon(slot.number))
+        self.seen_gone(slot)
+
+    def remove(self, slot: Slot, row: states.Row) -> None:
+        """Strike a slot off the books."""
+        opening = slot.state is states.OPENING
+        self.promise(slot, promised=False)
+        self.move(slot, row)
+        self.counts[states.GONE] -= 1
+        if opening:
+            slot.lane.opening -= 1
+        del self.slots[slot.number]
+        self.hook_deadlines.drop(slot.number)
+        self.lifetimes.drop(slot.number)
+        self.leave_lane(slot)
+        self.effects.append(do.Gone(slot.number))
+        self.seen_gone(slot)
+
+    def leave_lane(self, slot: Slot) -> None:
+        """Free the slot's place in its lane, once."""
+        if slot.attached:
+            slot.attached = False
+            slot.lane.size -= 1
+            if slot.lane.slot is slot:
+                slot.lane.slot = None
+
+    def seen_gone(self, slot: Slot) -> None:
+        """Answer those who waited for this slot to go."""
+        for ticket, awaited in self.pending:
+            if slot.number in awaited:
+                awaited.discard(slot.number)
+                if not awaited:
+                    self.effects.append(do.Answer(ticket))
+        self.pending = [entry for entry in self.pending if entry[1]]
+
+    def answer_when_gone(self, ticket: int, awaited: set[int]) -> None:
+        """Keep the asker waiting until all these slots are gone or abandoned."""
+        if awaited and ticket:
+            self.pending.append((ticket, awaited))
+            self.effects.append(do.Wait(ticket, math.inf))
+
+    # -- tickets and leases
+
+    def enqueue(self, ticket: Ticket) -> None:
+        """Put a ticket at the end of its lane."""
+        self.tickets[ticket.number] = ticket
+        ticket.lane.tickets[ticket.number] = ticket
+        self.ticket_deadlines.set(ticket.number, ticket.deadline)
+        if not self.keyed and ticket.resource_id != self.name:
+            self.named[ticket.resource_id] = QUEUED
+
+    def dequeue(self, ticket: Ticket) -> None:
+        """Take a ticket out of its lane, from any place."""
+        del self.tickets[ticket.number]
+        del ticket.lane.tickets[ticket.number]
+        self.ticket_deadlines.drop(ticket.number)
+        if not self.keyed:
+            self.named.pop(ticket.resource_id, None)
+
+    def deny(self, ticket: Ticket, why: do.Why, outcome: str, error: Any = None) -> None:
+        """Refuse a queued ticket; `outcome` is the label it is counted under."""
+        self.dequeue(ticket)
+        self.counters.acquires[outcome] += 1
+        self.effects.append(do.Deny(ticket.number, why, ticket.resource_id, error))
+
+    def grant(self, slot: Slot, ticket: int, resource_id: str, owner: Any, site: Any) -> None:
+        """Lease the slot."""
+        slot.state = states.GRANT[slot.state]
+        epoch = self.last_epoch = self.last_epoch + 1
+        grant = do.Grant(ticket, epoch, slot.number, resource_id, self.now, owner, site)
+        self.leases[epoch] = grant
+        slot.epochs.append(epoch)
+        slot.uses += 1
+        if not self.keyed and resource_id != self.name:
+            self.named[resource_id] = epoch
+        self.counters.acquired += 1
+        self.effects.append(grant)
+
+    def end(self, grant: do.Grant, *, late: bool) -> Slot:
+        """End a lease. `late`: on our side, while its holder still believes in it."""
+        epoch = grant.epoch
+        del self.leases[epoch]
+        slot = self.slots[grant.slot]
+        slot.epochs.remove(epoch)
+        self.counters.use_seconds.observe(self.now - grant.since)
+        if late:
+            self.remember_ended(epoch, grant.resource_id, self.now)
+        elif not self.keyed:
+            self.named.pop(grant.resource_id, None)
+        self.effects.append(do.Ended(grant, late))
+        return slot
+
+    def end_all(self, slot: Slot) -> None:
+        """End every lease on this slot on our side."""
+        for epoch in tuple(slot.epochs):
+            self.end(self.leases[epoch], late=True)
+
+    def remember_ended(self, epoch: int, resource_id: str, at: float) -> None:
+        """Keep a lease that ended on our side, so that its late release is recognised."""
+        self.ended[epoch] = (resource_id, at)
+        if resource_id != self.name:
+            self.named[resource_id] = epoch
+        if len(self.ended) > ENDED_KEPT:
+            self.forget_ended(next(iter(self.ended)))
+
+    def forget_ended(self, epoch: int) -> None:
+        """Forget an ended lease: its id is free again."""
+        resource_id, _ = self.ended.pop(epoch)
+        if self.named.get(resource_id) == epoch:
+            del self.named[resource_id]
+        self.effects.append(do.Forget(epoch))
+
+    # -- choosing a slot
+
+    def unfit(self, slot: Slot) -> do.Reason | None:
+        """Return why this slot must not be handed out again, or None."""
+        if slot.generation != self.generation:
+            return do.Reason.CLEANUP if slot.generation < 0 else do.Reason.BROKEN
+        return do.Reason.LIFETIME if self.now >= slot.expires else None
+
+    def take(self, lane: Lane) -> Slot | None:
+        """Return a slot that may be granted at once; close the unfit ones met on the way."""
+        while (slot := self.next_idle(lane)) is not None:
+            if slot.generation == self.generation and self.now < slot.expires:
+                if slot.suspect or self.now - slot.used >= self.fresh_for:
+                    return None  # to be checked first
+                del self.idle[slot.number]
+                return slot
+            self.close(slot, self.unfit(slot) or do.Reason.BROKEN)
+        return self.take_shared(lane) if self.policy.max_holders > 1 else None
+
+    def next_idle(self, lane: Lane) -> Slot | None:
+        """Return the idle slot whose turn it is."""
+        if self.keyed:
+            slot = lane.slot
+            return slot if slot is not None and slot.state is states.IDLE else None
+        if not self.idle:
+            return None
+        return self.idle[next(reversed(self.idle) if self.lifo else iter(self.idle))]
+
+    def take_shared(self, lane: Lane) -> Slot | None:
+        """Return the lane's leased slot if it admits one more holder."""
+        slot = lane.slot
+        if slot is None or slot.state is not states.LEASED or self.unfit(slot):
+            return None
+        return slot if len(slot.epochs) < self.policy.max_holders else None
+
+
+ENDED_KEPT = 10_000
+ENDED_FOR = 600.0  # seconds

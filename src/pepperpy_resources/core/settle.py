@@ -1,0 +1,124 @@
+"""The settle rule: who can be served now, and what must be opened, checked or closed for it.
+
+It runs after every event on the lane the event touched. Because everything that frees capacity
+(a release, a failed creation, a closed slot, a timer) ends here, no event can free something and
+wake nobody.
+"""
+
+from __future__ import annotations
+
+from pepperpy_resources.core import effects as do
+from pepperpy_resources.core import states
+from pepperpy_resources.core.pool import Pool
+from pepperpy_resources.core.slots import Lane
+
+
+def settle(pool: Pool, lane: Lane) -> None:
+    """Serve the lane's tickets in order, and start what the rest of them need."""
+    if pool.draining:
+        if pool.idle:
+            for slot in tuple(pool.idle.values()):
+                pool.close(slot, do.Reason.SHUTDOWN)
+    elif lane.tickets:
+        serve(pool, lane)
+    if pool.suspecting:
+        probe(pool)
+    if lane.tickets:
+        provide(pool, lane)
+    elif pool.keyed and not lane.size and pool.now >= lane.retry_at:
+        pool.lanes.pop(lane.key, None)  # kept while it backs off, or the backoff would be forgotten
+        pool.starved.pop(lane.key, None)
+    if pool.filling:
+        fill(pool, lane)
+
+
+def serve(pool: Pool, lane: Lane) -> None:
+    """Grant what can be granted, oldest ticket first."""
+    while lane.tickets:
+        ticket = next(iter(lane.tickets.values()))
+        if ticket.deadline <= pool.now:  # its Tick is late; it must not be served past its deadline
+            pool.deny(ticket, do.Why.TIMEOUT, "timeout", lane.error)
+            continue
+        slot = pool.take(lane)
+        if slot is None:
+            return
+        pool.dequeue(ticket)
+        pool.counters.wait_seconds.observe(pool.now - ticket.since)
+        pool.grant(slot, ticket.number, ticket.resource_id, ticket.owner, ticket.site)
+
+
+def provide(pool: Pool, lane: Lane) -> None:
+    """Start a check or a creation for every ticket that none is promised to yet."""
+    need = len(lane.tickets) - lane.promised
+    while need > 0:
+        # While a failed check makes all idle slots suspect, they are not worth waiting for:
+        # the ticket gets a creation, and the slots are checked in the background (`probe`).
+        slot = None if pool.suspecting else pool.next_idle(lane)
+        if slot is not None:
+            pool.check(slot, promised=True)
+        elif may_open(pool, lane):
+            pool.open(lane)
+        else:
+            break
+        need -= 1
+    if need > 0 and lane_may_open(pool, lane):
+        pool.starved[lane.key] = lane  # only the type's own limits are in the way: `relieve`
+    else:
+        pool.starved.pop(lane.key, None)
+
+
+def lane_may_open(pool: Pool, lane: Lane) -> bool:
+    """Tell whether the lane's own limits admit one more creation."""
+    if pool.draining or pool.now < lane.retry_at or lane.opening >= lane.limit:
+        return False
+    return lane.slot is None
+
+
+def may_open(pool: Pool, lane: Lane) -> bool:
+    """Tell whether the limits of lane and type admit one more creation."""
+    return lane_may_open(pool, lane) and pool.has_room()
+
+
+def probe(pool: Pool) -> None:
+    """Check suspect slots in the background, a few at a time."""
+    for slot in tuple(pool.idle.values()):
+        if pool.counts[states.CHECKING] >= pool.policy.max_opening:
+            return
+        if slot.suspect:
+            pool.check(slot, promised=False)
+    if not pool.counts[states.CHECKING]:
+        pool.suspecting = False
+
+
+def fill(pool: Pool, lane: Lane) -> None:
+    """Open towards min_idle; say so once it is reached."""
+    floor = pool.policy.min_idle
+    coming = pool.counts[states.OPENING] + pool.counts[states.CHECKING] - len(lane.tickets)
+    while len(pool.idle) + coming < floor and may_open(pool, lane):
+        pool.open(lane)
+        coming += 1
+    if len(pool.idle) >= floor or pool.leased + len(pool.idle) >= pool.policy.max_size:
+        pool.filling = False
+        become_ready(pool)
+
+
+def become_ready(pool: Pool) -> None:
+    """Answer everyone who waits for the floor."""
+    pool.ready = True
+    pool.effects.extend(do.Answer(ticket) for ticket in pool.unready)
+    pool.unready.clear()
+
+
+def relieve(pool: Pool) -> None:
+    """Give capacity that became free to the lanes that wait for it, longest waiting first.
+
+    A full keyed type makes room by closing the slot that has been idle longest, one for each
+    lane that starves.
+    """
+    for _ in range(len(pool.starved)):
+        if not pool.has_room():
+            break
+        settle(pool, pool.starved.popitem(last=False)[1])
+    if pool.keyed and pool.size >= pool.policy.max_size:
+        while pool.idle and pool.counts[states.CLOSING] < len(pool.starved):
+            pool.close(next(iter(pool.idle.values())), do.Reason.IDLE)

@@ -1,0 +1,138 @@
+"""Immutable pictures of a pool, for people and scrapers; taking one changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pepperpy_resources.core import states
+from pepperpy_resources.core.counters import Counters
+from pepperpy_resources.core.pool import Pool
+
+
+class LeaseView(msgspec.Struct, frozen=True):
+    """One live lease. `age` is in seconds; `owner` and `site` are as the borrower gave them."""
+
+    resource_id: str
+    epoch: int
+    slot: int
+    age: float
+    owner: Any
+    site: Any
+
+
+class TicketView(msgspec.Struct, frozen=True):
+    """One queued acquire. `age` and `left` (until its deadline) are in seconds."""
+
+    resource_id: str
+    age: float
+    left: float
+    owner: Any
+
+
+class PoolSnapshot(msgspec.Struct, frozen=True):
+    """One resource type at one moment."""
+
+    name: str
+    max_size: float
+    slots: dict[str, int]
+    leases: tuple[LeaseView, ...]
+    tickets: tuple[TicketView, ...]
+    opened: int
+    closed: int
+    acquired: int
+    generation: int
+    draining: bool
+
+
+def snapshot(pool: Pool, now: float) -> PoolSnapshot:
+    """Return the pool as it stands at `now`; costs one step per lease and ticket."""
+    return PoolSnapshot(
+        name=pool.name,
+        max_size=pool.policy.max_size,
+        slots=slots_by_state(pool),
+        leases=tuple(
+            LeaseView(g.resource_id, g.epoch, g.slot, now - g.since, g.owner, g.site)
+            for g in tuple(pool.leases.values())
+        ),
+        tickets=tuple(
+            TicketView(t.resource_id, now - t.since, t.deadline - now, t.owner)
+            for t in tuple(pool.tickets.values())
+        ),
+        opened=pool.counters.opened,
+        closed=sum(pool.counters.closed.values()),
+        acquired=pool.counters.acquired,
+        generation=pool.generation,
+        draining=pool.draining,
+    )
+
+
+def slots_by_state(pool: Pool) -> dict[str, int]:
+    """Return how many slots are in each state; every slot once."""
+    counts = {str(state): n for state, n in pool.counts.items() if state is not states.GONE}
+    return {"idle": len(pool.idle), "leased": pool.leased, **counts}
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """What a scrape needs of one resource type: a copy of its counters and its gauges."""
+
+    resource_type: str
+    active: int
+    slots: dict[str, int]
+    limit: float
+    waiting: int
+    oldest_lease_age: float  # seconds; 0 without leases
+    acquires: dict[str, int]
+    errors: dict[str, int]
+    opened: int
+    closed: dict[str, int]
+    cleanups: dict[str, int]
+    stale: int
+    wait_seconds: tuple[tuple[int, ...], float]
+    use_seconds: tuple[tuple[int, ...], float]
+    open_seconds: tuple[tuple[int, ...], float]
+
+
+def figures(pool: Pool, now: float) -> Figures:
+    """Return a copy of the type's figures; costs the same however large the pool is."""
+    counters: Counters = pool.counters
+    oldest = next(iter(pool.leases.values()), None)
+    return Figures(
+        resource_type=pool.name,
+        active=len(pool.leases),
+        slots=slots_by_state(pool),
+        limit=pool.policy.max_size,
+        waiting=len(pool.tickets),
+        oldest_lease_age=now - oldest.since if oldest is not None else 0.0,
+        acquires={"ok": counters.acquired, **counters.acquires},
+        errors=dict(counters.errors),
+        opened=counters.opened,
+        closed=dict(counters.closed),
+        cleanups=dict(counters.cleanups),
+        stale=counters.stale,
+        wait_seconds=counters.wait_seconds.copy(),
+        use_seconds=counters.use_seconds.copy(),
+        open_seconds=counters.open_seconds.copy(),
+    )
+
+
+def find_slot(pool: Pool, resource_id: str) -> int | None:
+    """Return the slot this id names: a pooled type's live lease, a keyed type's resource."""
+    if pool.keyed:
+        lane = pool.lanes.get(resource_id)
+        slot = lane.slot if lane is not None else None
+        return slot.number if slot is not None and slot.state in LISTED else None
+    grant = pool.leases.get(pool.named.get(resource_id, 0))
+    if grant is None or pool.slots[grant.slot].state is not states.LEASED:
+        return None
+    return grant.slot
+
+
+def listed_ids(pool: Pool) -> list[str]:
+    """Return every id that `find_slot` finds."""
+    ids = pool.lanes if pool.keyed else pool.named
+    return [name for name in tuple(ids) if name and find_slot(pool, name) is not None]
+
+
+LISTED = (states.IDLE, states.LEASED, states.CHECKING, states.RESETTING)

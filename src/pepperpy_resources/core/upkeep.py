@@ -1,0 +1,272 @@
+"""What time, the janitor and the operator say: tick, sweep, evict, drain, shut, restore."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import re
+
+from pepperpy_resources.core import effects as do
+from pepperpy_resources.core import states
+from pepperpy_resources.core.borrowing import is_held
+from pepperpy_resources.core.events import (
+    Drain,
+    Evict,
+    Ready,
+    Restore,
+    SavedSlot,
+    SavedTicket,
+    Shut,
+    Sweep,
+    Tick,
+)
+from pepperpy_resources.core.outcomes import creation_failed, found_bad
+from pepperpy_resources.core.pool import ENDED_FOR, Pool
+from pepperpy_resources.core.settle import settle
+from pepperpy_resources.core.slots import Slot, Ticket
+
+
+class Overdue(Exception):  # noqa: N818 - not raised; it stands for a failure as a cause
+    """A hook did not end before its deadline."""
+
+
+def tick(pool: Pool, _: Tick, __: int) -> None:
+    """Act on every deadline that has passed, then ask to be woken for the next."""
+    pool.armed = math.inf
+    for number in pool.ticket_deadlines.pop_due(pool.now):
+        ticket = pool.tickets[number]
+        pool.deny(ticket, do.Why.TIMEOUT, "timeout", ticket.lane.error)
+        settle(pool, ticket.lane)
+    for number in pool.hook_deadlines.pop_due(pool.now):
+        slot = pool.slots[number]
+        hook_overdue(pool, slot)
+        settle(pool, slot.lane)
+    for key in pool.retries.pop_due(pool.now):
+        lane = pool.lanes.get(key or None)
+        if lane is not None:
+            settle(pool, lane)
+    pool.arm(
+        min(pool.ticket_deadlines.next(), pool.hook_deadlines.next(), pool.retries.next()),
+    )
+
+
+def hook_overdue(pool: Pool, slot: Slot) -> None:
+    """Stop waiting for a hook that ignored its deadline."""
+    state, policy = slot.state, pool.policy
+    if state is states.OPENING:
+        pool.abandon(slot)
+        error = Overdue(f"the factory did not end within create_timeout={policy.create_timeout:g} s")
+        creation_failed(pool, slot.lane, error, 0.5)
+    elif state is states.CLOSING:
+        pool.counters.errors["close"] += 1
+        pool.abandon(slot)
+    elif state is states.CHECKING:
+        found_bad(pool, slot, "check", lost=False)
+    else:
+        found_bad(pool, slot, "reset", lost=False)
+    pool.effects.append(do.Report("hook overdue", slot.number, state))
+
+
+def sweep(pool: Pool, _: Sweep, __: int) -> None:
+    """Retire what is due; costs nothing where nothing is."""
+    pool.counters.cleanups["janitor"] += 1
+    for number in pool.lifetimes.pop_due(pool.now):
+        slot = pool.slots[number]
+        if slot.state is states.IDLE:  # a leased one is closed when it comes back
+            pool.close(slot, do.Reason.LIFETIME)
+    floor = pool.policy.min_idle
+    while len(pool.idle) > floor:
+        slot = next(iter(pool.idle.values()))
+        if slot.used + pool.policy.idle_timeout > pool.now:
+            break
+        pool.close(slot, do.Reason.IDLE)
+    while pool.ended:
+        epoch, (_, at) = next(iter(pool.ended.items()))
+        if at + ENDED_FOR > pool.now:
+            break
+        pool.forget_ended(epoch)
+    if len(pool.idle) < floor and not pool.draining:
+        pool.filling = True
+        settle(pool, pool.lane(None))
+
+
+def evict(pool: Pool, event: Evict, ticket: int) -> None:
+    """Take matching resources out: idle ones are closed, leased ones detached or, by force, ended."""
+    pool.counters.cleanups["call"] += 1
+    matches = re.compile(fnmatch.translate("*" if event.pattern is None else event.pattern)).match
+    awaited: set[int] = set()
+    touched: list[Slot] = []
+    for slot in tuple(pool.slots.values()):
+        if any(matches(name) for name in names(pool, slot)):
+            take_out(pool, slot, force=event.force)
+            touched.append(slot)
+            if slot.state is states.CLOSING:
+                awaited.add(slot.number)
+    pool.answer_when_gone(ticket, awaited)
+    for slot in touched:
+        settle(pool, slot.lane)
+
+
+def names(pool: Pool, slot: Slot) -> list[str]:
+    """Return what a cleanup pattern is matched against: ids of leases, the key, or `type:`."""
+    if pool.keyed:
+        return [slot.lane.key or ""]
+    ids = [pool.leases[epoch].resource_id for epoch in slot.epochs]
+    return [name if ":" in name else f"{name}:" for name in ids] or [f"{pool.name}:"]
+
+
+def take_out(pool: Pool, slot: Slot, *, force: bool) -> None:
+    """Close this slot as soon as that is allowed."""
+    if is_held(slot):
+        if force:
+            pool.end_all(slot)
+            pool.leave_lane(slot)
+            pool.close(slot, do.Reason.CLEANUP)
+        elif slot.state is states.LEASED:
+            pool.detach(slot)
+    elif slot.state is states.OPENING:
+        pool.doom(slot)
+    elif slot.state in states.CLOSE:
+        pool.close(slot, do.Reason.CLEANUP)
+
+
+def ready(pool: Pool, _: Ready, ticket: int) -> None:
+    """Answer when min_idle has been reached once."""
+    if not pool.ready and ticket:
+        pool.unready.append(ticket)
+        pool.effects.append(do.Wait(ticket, math.inf))
+
+
+def drain(pool: Pool, event: Drain, ticket: int) -> None:
+    """Deny everyone who waits, close what is idle, wait for the leases."""
+    stop_serving(pool)
+    awaited = {
+        slot.number
+        for slot in pool.slots.values()
+        if slot.state is not states.ABANDONED and not may_stay(pool, slot, event)
+    }
+    pool.answer_when_gone(ticket, awaited)
+
+
+def may_stay(pool: Pool, slot: Slot, event: Drain) -> bool:
+    """Tell whether a drain need not wait for this slot: nothing to close, or the drainer's own."""
+    if not is_held(slot):
+        return False
+    if not pool.policy.has_close:
+        return True
+    owners = [pool.leases[epoch].owner for epoch in slot.epochs]
+    return event.ignoring is not None and all(owner is event.ignoring for owner in owners)
+
+
+def stop_serving(pool: Pool) -> None:
+    """Deny the queue, close idle slots, and cancel creations nobody will use."""
+    pool.draining = True
+    pool.suspecting = pool.filling = False
+    for ticket in tuple(pool.tickets.values()):
+        pool.deny(ticket, do.Why.CLOSED, "refused")
+    for slot in tuple(pool.slots.values()):
+        if slot.state in (states.IDLE, states.CHECKING):
+            pool.close(slot, do.Reason.SHUTDOWN)
+        elif slot.state is states.OPENING:
+            pool.hook_started(slot, pool.policy.close_timeout)
+            pool.effects.append(do.Abandon(slot.number))
+    pool.effects.extend(do.Answer(ticket) for ticket in pool.unready)
+    pool.unready.clear()
+
+
+def shut(pool: Pool, _: Shut, ticket: int) -> None:
+    """End every lease and close everything."""
+    if not pool.draining:
+        stop_serving(pool)
+    for slot in tuple(pool.slots.values()):
+        pool.end_all(slot)
+        if slot.state in states.CLOSE:
+            pool.close(slot, do.Reason.SHUTDOWN)
+    awaited = {n for n, slot in pool.slots.items() if slot.state is not states.ABANDONED}
+    pool.answer_when_gone(ticket, awaited)
+
+
+def restore(pool: Pool, event: Restore, _: int) -> None:
+    """Build the pool from the performer's ledger; the first event, and the only one of its kind."""
+    pool.last_slot, pool.last_epoch = event.last_slot, event.last_epoch
+    if not pool.keyed:
+        pool.lane(None)
+    for epoch, resource_id, at in event.ended:
+        pool.remember_ended(epoch, resource_id, at)
+    for saved in event.slots:
+        restore_slot(pool, saved, event.chance)
+    for ticket in event.tickets:
+        restore_ticket(pool, ticket)
+    pool.filling = pool.policy.min_idle > 0
+    pool.ready = not pool.filling
+    for lane in tuple(pool.lanes.values()):
+        settle(pool, lane)
+    pool.arm(min(pool.ticket_deadlines.next(), pool.hook_deadlines.next()))
+
+
+HOOK_STATES = {
+    "open": states.OPENING,
+    "check": states.CHECKING,
+    "reset": states.RESETTING,
+    "close": states.CLOSING,
+    "abandoned": states.ABANDONED,
+}
+
+
+def restore_slot(pool: Pool, saved: SavedSlot, chance: float) -> None:
+    """Enter one surviving slot; an idle one is checked before it is used again."""
+    policy = pool.policy
+    lane = pool.lane(saved.key)
+    if lane.arguments is None:
+        lane.arguments = saved.arguments
+    held = bool(saved.grants)
+    idle = states.DETACHED if held and saved.doomed else states.LEASED if held else states.IDLE
+    state = idle if saved.hook is None else HOOK_STATES[saved.hook]
+    expires = saved.born + policy.max_lifetime * (1 - policy.lifetime_jitter * chance)
+    generation = -1 if saved.doomed else pool.generation
+    slot = Slot(saved.number, lane, state, generation, saved.born, expires, pool.now)
+    slot.suspect = policy.has_check and not held
+    slot.attached = state not in (states.DETACHED, states.ABANDONED)
+    for grant in saved.grants:
+        pool.leases[grant.epoch] = grant
+        slot.epochs.append(grant.epoch)
+        if not pool.keyed and grant.resource_id != pool.name:
+            pool.named[grant.resource_id] = grant.epoch
+    pool.add(slot)
+    pool.lifetimes.set(slot.number, expires)
+    if state is states.IDLE:
+        pool.idle[slot.number] = slot
+        if saved.doomed:
+            pool.close(slot, do.Reason.BROKEN)
+    elif saved.hook is not None and state is not states.ABANDONED:
+        timeout = getattr(policy, HOOK_TIMEOUTS[state])
+        pool.hook_deadlines.set(slot.number, pool.now + timeout)
+        if saved.doomed and state in (states.CHECKING, states.RESETTING):
+            pool.close(slot, do.Reason.BROKEN)
+
+
+HOOK_TIMEOUTS = {
+    states.OPENING: "create_timeout",
+    states.CHECKING: "check_timeout",
+    states.RESETTING: "reset_timeout",
+    states.CLOSING: "close_timeout",
+}
+
+
+def restore_ticket(pool: Pool, saved: SavedTicket) -> None:
+    """Queue a surviving ticket at its old place with its old deadline."""
+    lane = pool.lane(saved.resource_id if pool.keyed else None)
+    if lane.arguments is None:
+        lane.arguments = saved.arguments
+    pool.enqueue(
+        Ticket(
+            saved.number,
+            saved.resource_id,
+            lane,
+            saved.since,
+            saved.deadline,
+            saved.owner,
+            saved.arguments,
+            saved.site,
+        )
+    )

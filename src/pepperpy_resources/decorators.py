@@ -1,0 +1,78 @@
+"""`managed_resource`: an async method or function that is handed a leased resource."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+
+from pepperpy_resources.errors import UsageError
+
+if TYPE_CHECKING:
+    from pepperpy_resources.default import DefaultResourceManager
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+
+_calls = itertools.count(1)
+
+
+@overload
+def managed_resource(
+    resource_type: str, *, id: Callable[..., str] | None = None
+) -> Callable[
+    [Callable[Concatenate[S, Any, P], Awaitable[R]]], Callable[Concatenate[S, P], Awaitable[R]]
+]: ...
+@overload
+def managed_resource(
+    resource_type: str,
+    *,
+    id: Callable[..., str] | None = None,
+    manager: DefaultResourceManager,
+) -> Callable[[Callable[Concatenate[Any, P], Awaitable[R]]], Callable[P, Awaitable[R]]]: ...
+def managed_resource(
+    resource_type: str,
+    *,
+    id: Callable[..., str] | None = None,  # the design's name
+    manager: DefaultResourceManager | None = None,
+) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., Awaitable[Any]]]:
+    """Lease a resource for each call and pass it as the first argument after `self`.
+
+    The method's object has `resource_manager`; with `manager=` it decorates functions, which take
+    the resource first. `id` makes the part of the resource id after the ":" from the arguments of
+    the call. Without it a pooled type needs none, and a keyed type gets a fresh id whose resource
+    is discarded on return. Raises `UsageError` at decoration for anything but an async def; the
+    call raises as `DefaultResourceManager.lease` does, and a failed acquire releases nothing.
+    """
+
+    def decorate(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        if not inspect.iscoroutinefunction(function):
+            name = getattr(function, "__qualname__", repr(function))
+            raise UsageError(f"managed_resource needs an async def; {name} is none")
+        lead = 0 if manager is not None else 1  # arguments before the resource
+
+        @functools.wraps(function)
+        async def managed(*args: Any, **kwargs: Any) -> Any:
+            owner = manager if manager is not None else args[0].resource_manager
+            key = id(*args, **kwargs) if id is not None else None
+            async with _leased(owner, resource_type, key) as resource:
+                return await function(*args[:lead], resource, *args[lead:], **kwargs)
+
+        return managed
+
+    return decorate
+
+
+def _leased(
+    manager: DefaultResourceManager, resource_type: str, key: str | None
+) -> AbstractAsyncContextManager[Any]:
+    if key is not None:
+        return manager.lease(f"{resource_type}:{key}")
+    if manager.is_keyed(resource_type):
+        # An id of this call's own; nobody will ask for it again.
+        return manager.lease(f"{resource_type}:call-{next(_calls)}", discard=True)
+    return manager.lease(resource_type)

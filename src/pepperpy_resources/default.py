@@ -1,0 +1,488 @@
+"""The async façade: `DefaultResourceManager`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import itertools
+import logging
+import os
+import sys
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from types import FrameType, TracebackType
+from typing import Any, Self, TypeVar
+
+from pepperpy_resources.actors.handle import ActorHandle
+from pepperpy_resources.actors.host import ASK, Cell, Crashed, Host
+from pepperpy_resources.actors.metrics import Collect, ManagerFigures
+from pepperpy_resources.actors.pool import Lease
+from pepperpy_resources.actors.reply import Failure, Reply
+from pepperpy_resources.actors.root import JANITOR, METRICS, Revive, Root
+from pepperpy_resources.core.events import Acquire, Discard, Evict, Ready, Release
+from pepperpy_resources.errors import (
+    AskTimeout,
+    DuplicateResourceType,
+    ForkedProcess,
+    InvalidResourceId,
+    InvalidSpec,
+    ManagerFailed,
+    ManagerStopped,
+    NotStarted,
+    ResourceError,
+    UnknownResourceType,
+)
+from pepperpy_resources.gates import Gate, as_seconds, bare_id_error, caller, id_error
+from pepperpy_resources.leasing import LeaseContext, ResourceHandle
+from pepperpy_resources.manager import ResourceManager
+from pepperpy_resources.observe.prometheus import ResourceMetrics
+from pepperpy_resources.observe.summary import summary
+from pepperpy_resources.observe.tree import Node, build_tree
+from pepperpy_resources.record import Record, ResourcesView
+from pepperpy_resources.shutdown import drain_and_shut, evict_all
+from pepperpy_resources.spec import ResourceSpec
+
+T = TypeVar("T")
+
+log = logging.getLogger("pepperpy_resources")
+
+_numbers = itertools.count(1)
+_running: weakref.WeakSet[DefaultResourceManager] = weakref.WeakSet()
+
+
+class DefaultResourceManager(ResourceManager):
+    """Leases resources of the declared types; supervised, measured, inspectable.
+
+    Without specs it serves any id as an exclusive keyed type and returns a plain `Record`.
+    `cleanup_interval` is the longest time between two sweeps; `name` is the `manager` label of
+    the metrics; `metrics` is where they are exported (the process's default registry).
+    Raises `DuplicateResourceType` for two specs of one name and `InvalidSpec` for what is no spec.
+    """
+
+    def __init__(
+        self,
+        specs: Iterable[ResourceSpec[Any]] | timedelta | None = None,
+        *,
+        cleanup_interval: timedelta | float = timedelta(minutes=5),
+        name: str | None = None,
+        metrics: ResourceMetrics | None = None,
+    ) -> None:
+        if isinstance(specs, timedelta):  # the specification's DefaultResourceManager(interval)
+            specs, cleanup_interval = None, specs
+        self._status = "new"
+        self.name = name or f"manager-{next(_numbers)}"
+        self._specs = checked_specs(specs)
+        self._open_world = not self._specs
+        self._cleanup_interval = as_seconds(cleanup_interval) or 0.0
+        self._metrics = metrics
+        self._gates: dict[str, Gate] = {}  # what acquires go through; empty unless running
+        self._exits: dict[str, Gate] = {}  # what releases go through, also after a stop
+        self._root: Root | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._failed: asyncio.Event = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    def __repr__(self) -> str:
+        return f"<DefaultResourceManager {self.name!r} {self._status}, {len(self._exits)} types>"
+
+    def __del__(self) -> None:
+        if getattr(self, "_status", "new") == "running":
+            warnings.warn(f"{self!r} was never stopped", ResourceWarning, source=self, stacklevel=1)
+
+    # -- life
+
+    async def start(self) -> None:
+        """Start the actors on the running event loop; a second call does nothing.
+
+        Raises `ManagerStopped` after a stop: make a new manager.
+        """
+        if self._status == "running":
+            return
+        if self._status != "new":
+            raise self._not_running()
+        host = Host(asyncio.get_running_loop())
+        host.on_host_stop = self._on_host_stop
+        self._root = root = Root(
+            host, contextvars.copy_context(), self._cleanup_interval, self._on_root_failed
+        )
+        self._status = "running"
+        for spec in self._specs.values():
+            self._add(spec)
+        root.start_janitor()
+        while host.ready:
+            host.drain()
+        _running.add(self)
+        self._metrics = self._metrics or ResourceMetrics.of()
+        self._metrics.add(self)
+
+    async def stop(self, timeout: float | timedelta = 30.0) -> None:
+        """Serve nobody new, wait for the leases, then end them; idempotent.
+
+        Takes at most `timeout` seconds plus one close deadline. A cancelled caller does not
+        interrupt it. Leases of the calling task, and those with nothing to close, are not waited
+        for.
+        """
+        seconds = as_seconds(timeout) or 0.0
+        if self._status == "new":
+            self._status = "stopped"
+        if self._root is None or self._status == "forked":
+            return
+        if self._stopping is None:
+            self._status = "stopping"
+            self._gates.clear()
+            caller_task = asyncio.current_task()
+            self._stopping = asyncio.Task(self._stop(seconds, caller_task), name="pepperpy:stop")
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self, timeout: float, ignoring: object) -> None:
+        root = self._require_root()
+        try:
+            root.end_child(root.children.pop(JANITOR))
+            await drain_and_shut(list(root.types.values()), timeout, ignoring)
+        finally:
+            if self._metrics is not None:
+                self._metrics.remove(self)
+            root.end()
+            self._status = "stopped"
+            _running.discard(self)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def wait_ready(self, timeout: float | timedelta | None = None) -> None:
+        """Return once every type has had its `min_idle` resources idle.
+
+        Raises `AskTimeout` after `timeout` seconds, naming the types that are not ready.
+        """
+        self._require_root()
+        late: list[str] = []
+        replies = {name: self.actor(name).ask(Ready()) for name in self._exits}
+        try:
+            async with asyncio.timeout(as_seconds(timeout)):
+                for name, reply in replies.items():
+                    late = [name]
+                    await reply
+        except TimeoutError:
+            lane = self._exits[late[0]].state.pool.lanes.get(None)
+            error = AskTimeout(f"{late[0]!r} has not reached min_idle within {timeout} s")
+            raise error from (lane.error if lane is not None else None)
+
+    async def wait_failed(self) -> None:
+        """Return when the manager has failed for good: its root supervisor crashed."""
+        await self._failed.wait()
+
+    # -- leasing
+
+    async def acquire(
+        self,
+        resource_id: str,
+        *,
+        timeout: float | timedelta | None = None,
+        owner: object = None,
+        priority: int = 0,
+        **kwargs: Any,
+    ) -> Any:
+        """Return the resource, leased under this id until `release`.
+
+        `timeout`: seconds to wait (None: the spec's; 0: not at all; math.inf: for ever). `owner`
+        is shown as the holder. Other keywords go to a keyed type's factory. Raises
+        `AcquireTimeout`, `QueueFull`, `OpenFailedError`, `LeaseIdInUse`, `UnknownResourceType`,
+        `InvalidResourceId`, `KeywordsRefused`, `WrongLoop`, `NotStarted`, `ManagerStopped`,
+        `TypeParked`, `SupervisorCrashed`.
+        """
+        try:
+            name, _, rest = resource_id.partition(":")
+            gate = self._gates[name]
+        except (AttributeError, KeyError, TypeError):
+            gate, rest = self._find_gate(resource_id), "?"
+        if not rest:
+            raise bare_id_error(resource_id, gate.name)
+        if timeout is not None:
+            timeout = as_seconds(timeout)
+        if kwargs or priority:
+            gate.check_arguments(kwargs, priority)
+        frame = sys._getframe(1)  # noqa: SLF001 - the borrower, named in errors and leak reports
+        site = (frame.f_code, frame.f_lasti) if gate.site_mode == "line" else gate.site(frame)
+        message = Acquire(resource_id, timeout, owner, kwargs or None, site)
+        lease = gate.deliver(message, ASK)
+        if lease.__class__ is not Lease or gate.welcomes:
+            lease = await gate.taken(message, lease)
+        return lease.resource
+
+    async def release(self, resource_id: str, *, discard: bool = False) -> None:
+        """Give the resource of this id back; with `discard` it is closed, not reused.
+
+        Cannot be cut in half: one message, nothing awaited. Raises `NotLeased` for an id that is
+        not leased or was released before, `InvalidResourceId`, `UnknownResourceType`,
+        `WrongLoop`, `NotStarted`.
+        """
+        try:
+            gate = self._exits[resource_id.partition(":")[0]]
+        except (AttributeError, KeyError, TypeError):
+            gate = self._find_gate(resource_id)
+        message = Discard(resource_id) if discard else Release(resource_id)
+        answer = gate.deliver(message, ASK)
+        if answer is not None:
+            await settle_release(answer)
+
+    def lease(
+        self,
+        type_or_id: str,
+        *,
+        timeout: float | timedelta | None = None,
+        priority: int = 0,
+        discard: bool = False,
+        **kwargs: Any,
+    ) -> AbstractAsyncContextManager[Any]:
+        """Lease for an `async with` block; a pooled type needs no id.
+
+        With `discard` the resource is closed on exit, not reused.
+
+        Left by an error that `is_connection_error` knows, the resource and its generation are
+        closed; left by a cancellation, it is reset, or closed where there is no reset hook.
+        Raises on entry as `acquire` does.
+        """
+        return self.lease_from(
+            caller(), type_or_id, timeout, kwargs, discard=discard, priority=priority
+        )
+
+    def lease_from(
+        self,
+        frame: FrameType,
+        type_or_id: str,
+        timeout: float | timedelta | None,
+        arguments: dict[str, Any],
+        *,
+        discard: bool,
+        priority: int = 0,
+    ) -> LeaseContext[Any]:
+        """Make the lease block of a borrower in this frame."""
+        try:
+            name, _, rest = type_or_id.partition(":")
+            gate = self._gates[name]
+        except (AttributeError, KeyError, TypeError):
+            gate, rest = self._find_gate(type_or_id), "?"
+        if not rest and (gate.keyed or type_or_id != gate.name):
+            raise bare_id_error(type_or_id, gate.name)
+        if arguments or priority:
+            gate.check_arguments(arguments, priority)
+        seconds = as_seconds(timeout) if timeout is not None else None
+        site = gate.site(frame)
+        return LeaseContext(gate, type_or_id, seconds, arguments or None, site, discard=discard)
+
+    async def cleanup(self, pattern: str | None = None, *, force: bool = False) -> None:
+        """Take the resources whose ids match out now; returns when the idle ones are closed.
+
+        `pattern` is matched as `fnmatch.fnmatchcase`, None takes all. Leased resources are no
+        longer listed and closed when they come back, with `force` at once. Raises `NotStarted`,
+        `ManagerStopped`.
+        """
+        self._require_running()
+        await evict_all([gate.state for gate in self._gates.values()], Evict(pattern, force))
+
+    # -- looking
+
+    async def monitor(self) -> dict[str, Any]:
+        """Return the figures of this moment, with `active_resources` and `resource_errors`."""
+        return summary(await self.figures())
+
+    def figures(self) -> Reply[ManagerFigures]:
+        """Ask the metrics actor for all figures of one moment; callable from any thread."""
+        reply: Reply[ManagerFigures] = Reply(self._system(METRICS))
+        self._system(METRICS).deliver(Collect(), reply)
+        return reply
+
+    def tree(self) -> Node:
+        """Return the supervision tree as it stands; `.render()` makes it text."""
+        return build_tree(self.name, self._status, self._root)
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """The resources by id: leased ones of pooled types, all of keyed types. Read-only."""
+        return ResourcesView(self._exits)
+
+    _resources = resources  # the name that the specification's validation reads
+
+    # -- types and actors
+
+    def add_type(self, spec: ResourceSpec[T]) -> ResourceHandle[T]:
+        """Declare and start one more resource type.
+
+        Raises `DuplicateResourceType`, `NotStarted`, `ManagerStopped`.
+        """
+        self._require_running()
+        if spec.name in self._exits:
+            raise DuplicateResourceType(f"{spec.name!r} is declared already")
+        self._add(checked_specs([spec])[spec.name])
+        self._open_world = False
+        return ResourceHandle(self, spec.name)
+
+    async def remove_type(self, name: str, timeout: float | timedelta = 30.0) -> None:
+        """Drain one type for at most `timeout` seconds, close its resources and forget it."""
+        self._require_running()
+        gate = self._gates.pop(name, None)
+        if gate is None:
+            raise id_error(f"{name}:", self._gates)
+        await drain_and_shut([gate.state], as_seconds(timeout) or 0.0, asyncio.current_task())
+        self._require_root().remove_type(name)
+        del self._exits[name]
+
+    def type(self, spec: ResourceSpec[T]) -> ResourceHandle[T]:
+        """Return the typed handle of a declared type; raises `UnknownResourceType`."""
+        if spec.name not in self._specs and spec.name not in self._exits:
+            raise id_error(f"{spec.name}:", self._exits or self._specs)
+        return ResourceHandle(self, spec.name)
+
+    def is_keyed(self, name: str) -> bool:
+        """Tell whether ids of this type name resources; raises as `acquire` for unknown types."""
+        self._require_running()
+        gate = self._gates.get(name)
+        if gate is not None:
+            return gate.keyed
+        if not self._open_world:
+            raise id_error(f"{name}:?", self._gates)
+        return True
+
+    def actor(self, name: str) -> ActorHandle:
+        """Return the handle of one actor: a resource type's, or "janitor", "metrics", "root".
+
+        Raises `UnknownResourceType`, `NotStarted`.
+        """
+        gate = self._exits.get(name)
+        return ActorHandle(self.cell(name), gate.spec if gate is not None else None)
+
+    def cell(self, name: str) -> Cell:
+        """Return where an actor lives; for handles and tests."""
+        root = self._require_root()
+        if name in root.types:
+            return root.types[name].cell
+        if name == "root":
+            return root.cell
+        if f":{name}" in root.children:
+            return root.children[f":{name}"].cell
+        raise id_error(f"{name}:x", root.types)
+
+    def revive(self, name: str) -> None:
+        """Try a parked type again now, instead of after 30 s."""
+        root = self._require_root()
+        child = root.children.get(name)
+        if child is None:
+            raise UnknownResourceType(f"{name!r} is no resource type")
+        root.cell.deliver(Revive(name))
+
+    # -- inside
+
+    def _add(self, spec: ResourceSpec[Any]) -> Gate:
+        gate = Gate(self._require_root().add_type(spec))
+        self._specs[spec.name] = spec
+        self._gates[spec.name] = self._exits[spec.name] = gate
+        return gate
+
+    def _find_gate(self, resource_id: object) -> Gate:
+        """Return the gate of an id the fast path did not find, or say what is wrong with it."""
+        self._require_running()
+        error = id_error(resource_id, self._gates)
+        if not self._open_world or not isinstance(error, UnknownResourceType):
+            raise error
+        name, _, rest = str(resource_id).partition(":")
+        if not rest:
+            raise bare_id_error(str(resource_id), name)
+        try:
+            spec = ResourceSpec(name, factory=Record, keyed=True, max_size=None)
+        except InvalidSpec as refused:
+            raise InvalidResourceId(f"{resource_id!r} is no resource id: {refused}") from None
+        return self._add(spec)
+
+    def _system(self, path: str) -> Cell:
+        return self._require_root().children[path].cell
+
+    def _require_root(self) -> Root:
+        if self._root is None or self._status == "forked":
+            raise self._not_running()
+        return self._root
+
+    def _require_running(self) -> None:
+        if self._status != "running":
+            raise self._not_running()
+
+    def _not_running(self) -> ResourceError:
+        if self._status == "new":
+            return NotStarted(f"{self!r}: call await manager.start(), or use async with manager")
+        if self._status == "forked":
+            return ForkedProcess(
+                f"{self!r} was started in the parent of this process; make one after the fork"
+            )
+        if self._failure is not None:
+            error: ResourceError = ManagerFailed(f"{self!r}: its root supervisor crashed")
+            error.__cause__ = self._failure
+            return error
+        return ManagerStopped(f"{self!r} does not serve any more; make a new manager")
+
+    def _on_root_failed(self, crash: Crashed) -> None:
+        self._failure = crash.error
+        self._status = "failed"
+        self._gates.clear()
+        self._failed.set()
+        log.critical("%r has failed", self, exc_info=crash.error)
+        self._on_host_stop()
+
+    def _on_host_stop(self) -> None:
+        """Stop at once, because someone outside stopped one of our actors."""
+        root = self._require_root()
+        if self._stopping is None:
+            if self._status == "running":
+                self._status = "stopping"
+            self._gates.clear()
+            self._stopping = asyncio.Task(
+                self._stop(0.0, None), loop=root.host.loop, name="pepperpy:stop"
+            )
+
+    def forked(self) -> None:
+        """Refuse everything from now on: this is a forked child, and the loop is the parent's."""
+        self._status = "forked"
+        self._gates.clear()
+        self._exits.clear()
+
+
+async def settle_release(answer: Any) -> None:
+    """Wait for a release that was queued behind others; raise what was refused."""
+    if isinstance(answer, Reply):
+        await answer
+    elif isinstance(answer, Failure):
+        raise answer.error
+
+
+def checked_specs(
+    specs: Iterable[ResourceSpec[Any]] | None,
+) -> dict[str, ResourceSpec[Any]]:
+    """Return the specs by name; refuse what is no spec and two of one name."""
+    by_name: dict[str, ResourceSpec[Any]] = {}
+    for spec in specs or ():
+        if not isinstance(spec, ResourceSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidSpec(f"a ResourceSpec is expected, not {type(spec).__name__}")
+        if spec.name in by_name:
+            raise DuplicateResourceType(f"two specs declare {spec.name!r}: give each its own name")
+        by_name[spec.name] = spec
+    return by_name
+
+
+def _after_fork() -> None:
+    for manager in tuple(_running):
+        manager.forked()
+
+
+_register_at_fork: Callable[..., None] | None = getattr(os, "register_at_fork", None)
+if _register_at_fork is not None:  # not on Windows, where there is no fork
+    _register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,25 @@
+"""What a run can be told, and within which limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MOST_SECONDS = 60.0  # for everything after the database is built
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run can be told; `seconds` is the length of the load."""
+
+    seconds: float = 15.0
+    tasks: int = 300
+    connections: int = 8
+    seed: int = 1
+    packages: tuple[str, ...] = ()  # of the standard library; empty: all
+
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "seconds": (2, 45),  # every fault needs its moment; what follows the load needs time too
+    "tasks": (1, 10_000),
+    "connections": (2, 64),  # a leaked one must leave one to work with
+}

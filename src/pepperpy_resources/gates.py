@@ -1,0 +1,179 @@
+"""What the façade keeps of each resource type, and what it says about ids that lead nowhere."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import math
+import sys
+import traceback
+from collections.abc import Iterable
+from datetime import timedelta
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from pepperpy_resources._checks import Refusal, seconds
+from pepperpy_resources.actors.handle import keywords_refused
+from pepperpy_resources.actors.host import ASK
+from pepperpy_resources.actors.pool import Lease, TypeState
+from pepperpy_resources.actors.reply import Failure, Reply
+from pepperpy_resources.core.events import Acquire, Discard, Release
+from pepperpy_resources.errors import (
+    AcquireTimeout,
+    InvalidResourceId,
+    OpenFailedError,
+    UnknownResourceType,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SECONDS = seconds(zero="do not wait", forever="wait for ever")
+
+
+class Gate:
+    """The façade's way to one resource type."""
+
+    __slots__ = ("deliver", "keyed", "name", "site_mode", "spec", "state", "welcomes")
+
+    def __init__(self, state: TypeState) -> None:
+        self.state = state
+        self.spec = state.spec
+        self.name = state.spec.name
+        self.keyed = state.spec.keyed
+        self.deliver: Callable[..., Any] = state.cell.deliver
+        self.welcomes = state.spec.on_acquire is not None
+        self.site_mode = state.spec.borrow_stack
+
+    def site(self, frame: FrameType) -> Any:
+        """Return where the borrower is: cheap to take, resolved only when it is shown."""
+        if self.site_mode == "line":
+            return (frame.f_code, frame.f_lasti)
+        if self.site_mode == "off":
+            return None
+        return "".join(traceback.format_stack(frame))
+
+    def check_arguments(self, arguments: dict[str, Any], priority: int) -> None:
+        """Refuse keywords that this type cannot honour."""
+        if priority:
+            raise UsageError(f"priority={priority!r} is not built yet; the only priority is 0")
+        if arguments and not self.keyed:
+            raise keywords_refused(self.name, arguments)
+
+    async def taken(self, message: Acquire, answer: Any) -> Lease:
+        """Return the lease once it is there and welcomed by `on_acquire`; raise what was denied."""
+        started = self.state.loop.time()
+        lease = await self._answered(answer)
+        if not self.welcomes:
+            return lease
+        timeout = self.state.policy.acquire_timeout if message.timeout is None else message.timeout
+        deadline = started + timeout if timeout > 0 else started + self.state.policy.create_timeout
+        tries = (self.spec.max_size or 1) + 1
+        while True:
+            error = await self._welcome(lease, deadline)
+            if error is None:
+                return lease
+            tries -= 1
+            left = deadline - self.state.loop.time()
+            if left <= 0 or not tries:
+                raise self._unwelcome(error, left) from error
+            again = Acquire(
+                message.resource_id, left, message.owner, message.arguments, message.site
+            )
+            lease = await self._answered(self.deliver(again, ASK))
+
+    async def _answered(self, answer: Any) -> Lease:
+        if type(answer) is Failure:
+            raise answer.error
+        lease = await answer if isinstance(answer, Reply) else answer
+        assert isinstance(lease, Lease)  # noqa: S101 - narrows the type; nothing else is granted
+        return lease
+
+    async def _welcome(self, lease: Lease, deadline: float) -> Exception | None:
+        """Run on_acquire in the borrower's task; a failure discards the resource."""
+        entry = self.state.ledger.entries.get(lease.slot)
+        worker = entry.worker if entry is not None else None
+        at = None if deadline == math.inf else deadline
+        try:
+            async with asyncio.timeout_at(at):
+                await self.state.hooks.on_acquire(lease.resource, worker)
+        except BaseException as error:
+            lost = self.state.hooks.is_lost(error)
+            self.deliver(Discard(lease.resource_id, lease.epoch, lost, error))
+            if not isinstance(error, Exception):
+                raise
+            return error
+        return None
+
+    def _unwelcome(self, error: Exception, left: float) -> Exception:
+        if left <= 0:
+            return AcquireTimeout(f"on_acquire of {self.name!r} did not succeed in time")
+        return OpenFailedError(
+            f"on_acquire of {self.name!r} failed on every resource tried: {type(error).__name__}"
+        )
+
+    def give_back(
+        self, lease: Lease, error: BaseException | None, *, discard: bool = False
+    ) -> None:
+        """End a `lease()` block: one message, nothing awaited that a cancellation could cut.
+
+        An error that means "the other side is gone" invalidates the generation; a cancelled
+        borrower may have left an operation half-way, so without a reset hook the resource is
+        discarded.
+        """
+        if discard:
+            self.deliver(Discard(lease.resource_id, lease.epoch))
+        elif error is None:
+            self.deliver(Release(lease.resource_id, lease.epoch))
+        elif self.state.hooks.is_lost(error):
+            self.deliver(Discard(lease.resource_id, lease.epoch, lost=True, error=error))
+        elif isinstance(error, Exception) or self.state.policy.has_reset:
+            self.deliver(Release(lease.resource_id, lease.epoch))
+        else:
+            self.deliver(Discard(lease.resource_id, lease.epoch))
+
+
+def as_seconds(timeout: float | timedelta | None) -> float | None:
+    """Return a timeout as seconds; raises `UsageError` for what is none."""
+    if timeout is None:
+        return None
+    stored = _SECONDS(timeout)
+    if isinstance(stored, Refusal):
+        raise UsageError(f"timeout={timeout!r} is refused: it must be {stored.allowed}, or None")
+    assert isinstance(stored, float)  # noqa: S101 - what the rule returns
+    return stored
+
+
+def caller() -> FrameType:
+    """Return the frame of whoever called the function that calls this."""
+    return sys._getframe(2)  # noqa: SLF001 - there is no public way to look one frame up cheaply
+
+
+def id_error(resource_id: object, known: Iterable[str]) -> UsageError:
+    """Return the error for an id that names no declared type."""
+    if not isinstance(resource_id, str):
+        return InvalidResourceId(
+            f"a resource id is a str of the form 'type:name', not {type(resource_id).__name__}"
+        )
+    name, colon, rest = resource_id.partition(":")
+    if not name or not resource_id.strip():
+        return InvalidResourceId(
+            f"{resource_id!r} is no resource id: it must be of the form 'type:name'"
+        )
+    types = sorted(known)
+    if name in types:
+        return bare_id_error(resource_id, name) if not (colon and rest) else UsageError(name)
+    nearest = difflib.get_close_matches(name, types, n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return UnknownResourceType(
+        f"{name!r} is no declared resource type (known: {', '.join(types) or 'none'}){hint}"
+    )
+
+
+def bare_id_error(resource_id: str, name: str) -> InvalidResourceId:
+    """Return the error for `acquire("db")` and `acquire("db:")`."""
+    return InvalidResourceId(
+        f'{resource_id!r} names no lease: use lease("{name}"), which needs no id, or '
+        f'acquire("{name}:<name>")'
+    )

@@ -1,0 +1,116 @@
+"""`lease()` blocks and the typed handle of one resource type."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from pepperpy_resources.actors.host import ASK
+from pepperpy_resources.actors.pool import Lease
+from pepperpy_resources.core.events import Acquire
+from pepperpy_resources.errors import UsageError
+from pepperpy_resources.gates import Gate, as_seconds, caller
+
+if TYPE_CHECKING:
+    from pepperpy_resources.default import DefaultResourceManager
+
+T = TypeVar("T")
+
+
+class LeaseContext(AbstractAsyncContextManager[T]):
+    """One `async with manager.lease(...)`: leases on entry, gives back on exit, once."""
+
+    __slots__ = ("_arguments", "_discard", "_gate", "_lease", "_resource_id", "_site", "_timeout")
+
+    def __init__(
+        self,
+        gate: Gate,
+        resource_id: str,
+        timeout: float | None,
+        arguments: dict[str, Any] | None,
+        site: Any,
+        *,
+        discard: bool,
+    ) -> None:
+        self._discard = discard
+        self._gate = gate
+        self._resource_id = resource_id
+        self._timeout = timeout
+        self._arguments = arguments
+        self._site = site
+        self._lease: Lease | None = None
+
+    async def __aenter__(self) -> T:
+        gate = self._gate
+        if self._lease is not None:
+            raise UsageError("a lease() block is entered once; call lease() again")
+        message = Acquire(
+            self._resource_id, self._timeout, asyncio.current_task(), self._arguments, self._site
+        )
+        lease = gate.deliver(message, ASK)
+        if lease.__class__ is not Lease or gate.welcomes:
+            lease = await gate.taken(message, lease)
+        self._lease = lease
+        return cast("T", lease.resource)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._lease is not None:
+            self._gate.give_back(self._lease, error, discard=self._discard)
+
+
+class ResourceHandle(Generic[T]):
+    """One resource type, with its resource's Python type: `manager.type(spec)`."""
+
+    __slots__ = ("_manager", "name")
+
+    def __init__(self, manager: DefaultResourceManager, name: str) -> None:
+        self._manager = manager
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<ResourceHandle {self.name!r}>"
+
+    def lease(
+        self,
+        key: str = "",
+        *,
+        timeout: float | timedelta | None = None,
+        discard: bool = False,
+        **arguments: Any,
+    ) -> AbstractAsyncContextManager[T]:
+        """Lease for a block; `key` is the part after the ":" and may be empty on a pooled type.
+
+        Raises as `DefaultResourceManager.lease` does.
+        """
+        return self._manager.lease_from(
+            caller(), self._id(key), timeout, arguments, discard=discard
+        )
+
+    async def acquire(
+        self,
+        key: str,
+        *,
+        timeout: float | timedelta | None = None,
+        owner: object = None,
+        **arguments: Any,
+    ) -> T:
+        """Lease until `release(key)`. Raises as `DefaultResourceManager.acquire` does."""
+        resource = await self._manager.acquire(
+            f"{self.name}:{key}", timeout=as_seconds(timeout), owner=owner, **arguments
+        )
+        return cast("T", resource)
+
+    async def release(self, key: str, *, discard: bool = False) -> None:
+        """Give back what `acquire(key)` returned."""
+        await self._manager.release(f"{self.name}:{key}", discard=discard)
+
+    def _id(self, key: str) -> str:
+        return f"{self.name}:{key}" if key else self.name

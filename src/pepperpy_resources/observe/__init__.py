@@ -1,0 +1,1 @@
+"""Looking at a running manager: the tree, the summary, Prometheus. Watching changes nothing."""

@@ -1,0 +1,237 @@
+"""`ResourceSpec`: everything a program says about one resource type, validated once.
+
+A spec is frozen. Durations may be given as `timedelta` or seconds and are stored as float
+seconds. Every mistake raises `InvalidSpec` where the spec is made, naming the field, the value
+given and what is allowed (the rules are in `_rules.py`). Names of the design that are not built
+yet are refused, never ignored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, Unpack, overload
+
+import msgspec
+
+from pepperpy_resources._callables import describe, may_close_itself
+from pepperpy_resources._rules import check_call, check_contradictions, stored_value
+from pepperpy_resources.core.policy import Backoff, Intensity, Policy
+
+if TYPE_CHECKING:
+    # With a default a spec whose resource type nothing tells is ResourceSpec[Any].
+    from typing_extensions import TypeVar
+
+    T = TypeVar("T", default=Any)
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+__all__ = ["Backoff", "Intensity", "ResourceSpec", "Seconds", "resource_spec"]
+
+Seconds = float | timedelta
+Hook = Callable[[T], object]  # a def, or an async def that is awaited
+
+
+class _SpecMeta(msgspec.StructMeta):
+    # A Struct may define neither __init__ nor __new__, and msgspec's own raises TypeError for
+    # an unknown keyword. Hidden from type checkers, which know the constructor from the fields.
+    if not TYPE_CHECKING:
+
+        def __call__(cls, *names: object, **fields: Any) -> object:  # noqa: N805 - a metaclass
+            check_call(names, fields)
+            return super().__call__(*names, **fields)
+
+
+class _Named(msgspec.Struct, frozen=True):
+    name: str  # by itself, because only this field may be given by position
+
+
+class ResourceSpec(_Named, Generic[T], metaclass=_SpecMeta, frozen=True, kw_only=True):
+    """One resource type: how to make, check and end its resources, and its limits.
+
+    `name` is the part of a resource id before the first ":". `factory` makes one resource: an
+    async def, a def, an async or plain generator function with one `yield`, or a function that
+    makes a context manager. An awaitable is awaited. Without a `close` hook a context manager is
+    entered, and left to close, if its class derives from contextlib's abstract ones (those of
+    `@contextmanager` do; a sqlite3 connection, whose `with` is a transaction, does not). A keyed
+    type's factory takes the resource id, and the keywords of `acquire`.
+
+    Durations are a `timedelta` or seconds. Raises `InvalidSpec` for every value, name or
+    combination that is not allowed.
+    """
+
+    factory: Callable[..., object]
+
+    # Hooks that take the resource. `check` raises or returns False when it is bad; a failing
+    # `on_acquire` discards the slot. `is_connection_error` takes an exception and says whether
+    # the other side is gone, which invalidates every resource of the same generation.
+    close: Hook[T] | None = None
+    check: Hook[T] | None = None
+    reset: Hook[T] | None = None
+    on_acquire: Hook[T] | None = None
+    is_connection_error: Callable[[BaseException], bool] | None = None
+
+    # Limits. A keyed type has one slot per id, `max_holders` at once, and may have no max_size.
+    max_size: int | None = 10
+    min_idle: int = 0
+    max_opening: int = 4
+    keyed: bool = False
+    max_holders: int = 1
+
+    # Waiting. `order` is that of the resources handed out; waiting acquires are always FIFO.
+    order: Literal["lifo", "fifo"] = "lifo"
+    acquire_timeout: Seconds = 30.0  # 0: do not wait; math.inf: for ever
+    max_waiting: int | None = None
+
+    # Deadlines of the hooks.
+    create_timeout: Seconds = 30.0
+    check_timeout: Seconds = 5.0
+    reset_timeout: Seconds = 5.0
+    close_timeout: Seconds = 5.0
+
+    # Health. Stored as a frozenset: {"acquire"} where there is a check hook, unless given. A
+    # resource that was used within `fresh_for` is not checked.
+    check_on: Iterable[str] | None = None
+    fresh_for: Seconds = 0.5
+
+    # When to retire a resource: math.inf is never. A lifetime varies by ± `lifetime_jitter`.
+    idle_timeout: Seconds = 600.0
+    max_lifetime: Seconds = 1800.0
+    lifetime_jitter: float = 0.25
+
+    # Failure: pauses after failed creations; crashes of the supervising actor until it parks.
+    backoff: Backoff = Backoff()
+    restart: Intensity = Intensity()
+
+    # How much of the borrower's stack a lease remembers, and where plain def hooks run: on the
+    # loop, on a thread (`offload`), or always on the one thread of its slot (`thread_bound`).
+    borrow_stack: Literal["line", "full", "off"] = "line"
+    offload: bool = False
+    thread_bound: bool = False
+
+    def __post_init__(self) -> None:
+        """Validate and normalise every field, then what holds between fields."""
+        for field in self.__struct_fields__:
+            stored = stored_value(self.name, field, getattr(self, field))
+            msgspec.structs.force_setattr(self, field, stored)
+        if self.check_on is None:
+            moments: frozenset[str] = frozenset({"acquire"} if self.check else ())
+            msgspec.structs.force_setattr(self, "check_on", moments)
+        check_contradictions(self)
+
+    def policy(self) -> Policy:
+        """Return what the pool core needs: the same numbers, in seconds, without callables."""
+        same = set(Policy.__struct_fields__).intersection(self.__struct_fields__)
+        numbers: dict[str, Any] = {field: getattr(self, field) for field in same}
+        numbers["max_size"] = math.inf if self.max_size is None else self.max_size
+        numbers["max_waiting"] = math.inf if self.max_waiting is None else self.max_waiting
+        return Policy(
+            **numbers,
+            has_check=self.check is not None,
+            has_reset=self.reset is not None,
+            has_close=self.close is not None or may_close_itself(self.factory),
+            check_on_acquire="acquire" in (self.check_on or ()),
+        )
+
+    def __repr__(self) -> str:
+        """Return the name, the factory and what differs from the defaults; no contents."""
+        fields = ", ".join(f"{field}={text}" for field, text in self.__rich_repr__())
+        return f"ResourceSpec({fields})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return each field that differs from its default, and its value without contents."""
+        required = len(self.__struct_fields__) - len(self.__struct_defaults__)
+        defaults = (None,) * required + self.__struct_defaults__
+        changed: list[tuple[str, Any]] = []
+        for field, default in zip(self.__struct_fields__, defaults, strict=True):
+            value = getattr(self, field)
+            if callable(value):
+                changed.append((field, describe(value)))
+            elif value not in (default, frozenset()):
+                changed.append((field, repr(value)))
+        return changed
+
+
+class SpecFields(TypedDict, Generic[T], total=False):
+    """The fields of `ResourceSpec` other than name, factory and close, for `resource_spec`."""
+
+    check: Hook[T] | None
+    reset: Hook[T] | None
+    on_acquire: Hook[T] | None
+    is_connection_error: Callable[[BaseException], bool] | None
+    max_size: int | None
+    min_idle: int
+    max_opening: int
+    keyed: bool
+    max_holders: int
+    order: Literal["lifo", "fifo"]
+    acquire_timeout: Seconds
+    max_waiting: int | None
+    create_timeout: Seconds
+    check_timeout: Seconds
+    reset_timeout: Seconds
+    close_timeout: Seconds
+    check_on: Iterable[str] | None
+    fresh_for: Seconds
+    idle_timeout: Seconds
+    max_lifetime: Seconds
+    lifetime_jitter: float
+    backoff: Backoff
+    restart: Intensity
+    borrow_stack: Literal["line", "full", "off"]
+    offload: bool
+    thread_bound: bool
+
+
+# Without `close` a context manager is entered, so the resource is what entering it gives; the
+# overloads that take `close` come last and take a context manager for the resource itself. Type
+# checkers see `__enter__`, not base classes: where entering would give something else than the
+# object and its class does not derive from contextlib's, give `close` or `ResourceSpec[...]`.
+@overload
+def resource_spec(
+    name: str,
+    *,
+    factory: Callable[..., AbstractAsyncContextManager[T]],
+    **fields: Unpack[SpecFields[T]],
+) -> ResourceSpec[T]: ...
+@overload
+def resource_spec(
+    name: str,
+    *,
+    factory: Callable[..., AbstractContextManager[T]],
+    **fields: Unpack[SpecFields[T]],
+) -> ResourceSpec[T]: ...
+@overload
+def resource_spec(
+    name: str, *, factory: Callable[..., AsyncIterator[T]], **fields: Unpack[SpecFields[T]]
+) -> ResourceSpec[T]: ...
+@overload
+def resource_spec(
+    name: str, *, factory: Callable[..., Iterator[T]], **fields: Unpack[SpecFields[T]]
+) -> ResourceSpec[T]: ...
+@overload
+def resource_spec(
+    name: str,
+    *,
+    factory: Callable[..., Awaitable[T]],
+    close: Hook[T] | None = None,
+    **fields: Unpack[SpecFields[T]],
+) -> ResourceSpec[T]: ...
+@overload
+def resource_spec(
+    name: str,
+    *,
+    factory: Callable[..., T],
+    close: Hook[T] | None = None,
+    **fields: Unpack[SpecFields[T]],
+) -> ResourceSpec[T]: ...
+def resource_spec(name: str, **fields: Any) -> ResourceSpec[Any]:
+    """Make a `ResourceSpec` whose resource type is inferred from the factory, of any kind.
+
+    Takes the fields of `ResourceSpec` and returns one. Raises `InvalidSpec` as it does.
+    """
+    return ResourceSpec(name, **fields)
