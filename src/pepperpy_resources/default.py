@@ -13,13 +13,13 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from pepperpy_resources.actors.handle import ActorHandle
 from pepperpy_resources.actors.host import ASK, Cell, Crashed, Host
 from pepperpy_resources.actors.metrics import Collect, ManagerFigures
-from pepperpy_resources.actors.pool import Lease
+from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.actors.reply import Failure, Reply
 from pepperpy_resources.actors.root import JANITOR, METRICS, Revive, Root
 from pepperpy_resources.core.events import Acquire, Discard, Evict, Ready, Release
@@ -35,7 +35,7 @@ from pepperpy_resources.errors import (
     ResourceError,
     UnknownResourceType,
 )
-from pepperpy_resources.gates import Gate, as_seconds, bare_id_error, caller, id_error
+from pepperpy_resources.gates import Gate, as_seconds, bare_id_error, id_error
 from pepperpy_resources.leasing import LeaseContext, ResourceHandle
 from pepperpy_resources.manager import ResourceManager
 from pepperpy_resources.observe.prometheus import ResourceMetrics
@@ -214,9 +214,11 @@ class DefaultResourceManager(ResourceManager):
         if kwargs or priority:
             gate.check_arguments(kwargs, priority)
         frame = sys._getframe(1)  # noqa: SLF001 - the borrower, named in errors and leak reports
-        site = (frame.f_code, frame.f_lasti) if gate.site_mode == "line" else gate.site(frame)
+        site = (frame.f_code, frame.f_lasti) if gate.line else gate.site(frame)
         message = Acquire(resource_id, timeout, owner, kwargs or None, site)
         lease = gate.deliver(message, ASK)
+        if lease.__class__ is Reply:
+            lease = await lease
         if lease.__class__ is not Lease or gate.welcomes:
             lease = await gate.taken(message, lease)
         return lease.resource
@@ -254,21 +256,6 @@ class DefaultResourceManager(ResourceManager):
         closed; left by a cancellation, it is reset, or closed where there is no reset hook.
         Raises on entry as `acquire` does.
         """
-        return self.lease_from(
-            caller(), type_or_id, timeout, kwargs, discard=discard, priority=priority
-        )
-
-    def lease_from(
-        self,
-        frame: FrameType,
-        type_or_id: str,
-        timeout: float | timedelta | None,
-        arguments: dict[str, Any],
-        *,
-        discard: bool,
-        priority: int = 0,
-    ) -> LeaseContext[Any]:
-        """Make the lease block of a borrower in this frame."""
         try:
             name, _, rest = type_or_id.partition(":")
             gate = self._gates[name]
@@ -276,11 +263,11 @@ class DefaultResourceManager(ResourceManager):
             gate, rest = self._find_gate(type_or_id), "?"
         if not rest and (gate.keyed or type_or_id != gate.name):
             raise bare_id_error(type_or_id, gate.name)
-        if arguments or priority:
-            gate.check_arguments(arguments, priority)
-        seconds = as_seconds(timeout) if timeout is not None else None
-        site = gate.site(frame)
-        return LeaseContext(gate, type_or_id, seconds, arguments or None, site, discard=discard)
+        if kwargs or priority:
+            gate.check_arguments(kwargs, priority)
+        if timeout is not None:
+            timeout = as_seconds(timeout)
+        return LeaseContext(gate, type_or_id, timeout, kwargs or None, discard)
 
     async def cleanup(self, pattern: str | None = None, *, force: bool = False) -> None:
         """Take the resources whose ids match out now; returns when the idle ones are closed.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import difflib
 import math
-import sys
 import traceback
 from collections.abc import Iterable
 from datetime import timedelta
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pepperpy_resources._checks import Refusal, seconds
 from pepperpy_resources.actors.handle import keywords_refused
 from pepperpy_resources.actors.host import ASK
-from pepperpy_resources.actors.pool import Lease, TypeState
+from pepperpy_resources.actors.pool import TypeState
+from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.actors.reply import Failure, Reply
 from pepperpy_resources.core.events import Acquire, Discard, Release
 from pepperpy_resources.errors import (
@@ -35,7 +35,7 @@ _SECONDS = seconds(zero="do not wait", forever="wait for ever")
 class Gate:
     """The façade's way to one resource type."""
 
-    __slots__ = ("deliver", "keyed", "name", "site_mode", "spec", "state", "welcomes")
+    __slots__ = ("deliver", "keyed", "line", "name", "spec", "state", "welcomes")
 
     def __init__(self, state: TypeState) -> None:
         self.state = state
@@ -44,15 +44,17 @@ class Gate:
         self.keyed = state.spec.keyed
         self.deliver: Callable[..., Any] = state.cell.deliver
         self.welcomes = state.spec.on_acquire is not None
-        self.site_mode = state.spec.borrow_stack
+        self.line = state.spec.borrow_stack == "line"
 
     def site(self, frame: FrameType) -> Any:
-        """Return where the borrower is: cheap to take, resolved only when it is shown."""
-        if self.site_mode == "line":
+        """Return where the borrower is, as the spec's borrow_stack wants it.
+
+        `"line"` is cheap to take and resolved only when it is shown; the hot paths do it in place.
+        """
+        if self.line:
             return (frame.f_code, frame.f_lasti)
-        if self.site_mode == "off":
-            return None
-        return "".join(traceback.format_stack(frame))
+        full = self.spec.borrow_stack == "full"
+        return "".join(traceback.format_stack(frame)) if full else None
 
     def check_arguments(self, arguments: dict[str, Any], priority: int) -> None:
         """Refuse keywords that this type cannot honour."""
@@ -63,10 +65,10 @@ class Gate:
 
     async def taken(self, message: Acquire, answer: Any) -> Lease:
         """Return the lease once it is there and welcomed by `on_acquire`; raise what was denied."""
+        if type(answer) is Failure:
+            raise answer.error
+        lease = answer
         started = self.state.loop.time()
-        lease = await self._answered(answer)
-        if not self.welcomes:
-            return lease
         timeout = self.state.policy.acquire_timeout if message.timeout is None else message.timeout
         deadline = started + timeout if timeout > 0 else started + self.state.policy.create_timeout
         tries = (self.spec.max_size or 1) + 1
@@ -143,11 +145,6 @@ def as_seconds(timeout: float | timedelta | None) -> float | None:
         raise UsageError(f"timeout={timeout!r} is refused: it must be {stored.allowed}, or None")
     assert isinstance(stored, float)  # noqa: S101 - what the rule returns
     return stored
-
-
-def caller() -> FrameType:
-    """Return the frame of whoever called the function that calls this."""
-    return sys._getframe(2)  # noqa: SLF001 - there is no public way to look one frame up cheaply
 
 
 def id_error(resource_id: object, known: Iterable[str]) -> UsageError:

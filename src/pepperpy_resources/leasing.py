@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from pepperpy_resources.actors.host import ASK
-from pepperpy_resources.actors.pool import Lease
+from pepperpy_resources.core.effects import Lease
+from pepperpy_resources.actors.reply import Reply
 from pepperpy_resources.core.events import Acquire
 from pepperpy_resources.errors import UsageError
-from pepperpy_resources.gates import Gate, as_seconds, caller
+from pepperpy_resources.gates import Gate, as_seconds
 
 if TYPE_CHECKING:
     from pepperpy_resources.default import DefaultResourceManager
@@ -23,7 +25,7 @@ T = TypeVar("T")
 class LeaseContext(AbstractAsyncContextManager[T]):
     """One `async with manager.lease(...)`: leases on entry, gives back on exit, once."""
 
-    __slots__ = ("_arguments", "_discard", "_gate", "_lease", "_resource_id", "_site", "_timeout")
+    __slots__ = ("_arguments", "_discard", "_gate", "_lease", "_resource_id", "_timeout")
 
     def __init__(
         self,
@@ -31,26 +33,27 @@ class LeaseContext(AbstractAsyncContextManager[T]):
         resource_id: str,
         timeout: float | None,
         arguments: dict[str, Any] | None,
-        site: Any,
-        *,
-        discard: bool,
+        discard: bool,  # noqa: FBT001 - made in one place only, for every lease
     ) -> None:
-        self._discard = discard
         self._gate = gate
         self._resource_id = resource_id
         self._timeout = timeout
         self._arguments = arguments
-        self._site = site
+        self._discard = discard
         self._lease: Lease | None = None
 
     async def __aenter__(self) -> T:
         gate = self._gate
         if self._lease is not None:
             raise UsageError("a lease() block is entered once; call lease() again")
+        frame = sys._getframe(1)  # noqa: SLF001 - the borrower
+        site = (frame.f_code, frame.f_lasti) if gate.line else gate.site(frame)
         message = Acquire(
-            self._resource_id, self._timeout, asyncio.current_task(), self._arguments, self._site
+            self._resource_id, self._timeout, asyncio.current_task(), self._arguments, site
         )
         lease = gate.deliver(message, ASK)
+        if lease.__class__ is Reply:
+            lease = await lease
         if lease.__class__ is not Lease or gate.welcomes:
             lease = await gate.taken(message, lease)
         self._lease = lease
@@ -90,9 +93,7 @@ class ResourceHandle(Generic[T]):
 
         Raises as `DefaultResourceManager.lease` does.
         """
-        return self._manager.lease_from(
-            caller(), self._id(key), timeout, arguments, discard=discard
-        )
+        return self._manager.lease(self._id(key), timeout=timeout, discard=discard, **arguments)
 
     async def acquire(
         self,

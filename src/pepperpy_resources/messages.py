@@ -9,7 +9,8 @@ manager.actor("db").tell(Release(lease.resource_id, lease.epoch))
 from __future__ import annotations
 
 from pepperpy_resources.actors.metrics import Collect
-from pepperpy_resources.actors.pool import Describe, Lease
+from pepperpy_resources.actors.pool import Describe
+from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import Acquire, Discard, Drain, Evict, Ready, Release, Sweep
 
 __all__ = [

@@ -45,6 +45,7 @@ def test_the_database_is_open_for_reading_only(path: Path) -> None:
     connection = Connection(1, path)
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         connection.fetch("DELETE FROM word")
+    assert not connection.interrupted
     connection.close()
 
 
@@ -114,6 +115,7 @@ async def test_a_cancelled_query_is_interrupted_and_left_before_the_cancellation
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not connection.in_use()
+    assert connection.interrupted
     connection.close()
 
 

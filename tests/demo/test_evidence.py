@@ -25,6 +25,7 @@ def evidence(**different: Any) -> Evidence:
         "waits": [0.1] * 98 + [2.0, 3.0],
         "retries": {"a broken connection": 3, "a failed connect": 1},
         "replaced": 5,
+        "interrupted": 4,
         "restarts": 2,
         "faults": [FaultCount("lease leaked", 3, 3), FaultCount("close hangs", 1, 1)],
         "opened": 20,
@@ -33,6 +34,7 @@ def evidence(**different: Any) -> Evidence:
         "usable": 8,
         "descriptors_before": 8,
         "descriptors_after": 0,
+        "logged": {"warning": 7},
     }
     return Evidence(**values | different)
 
@@ -136,11 +138,13 @@ def test_the_figures() -> None:
         ("connections opened", "20"),
         ("connections closed", "20"),
         ("borrowers cancelled and replaced", "5"),
+        ("queries interrupted", "4"),
         ("supervisor restarts", "2"),
         ("faults injected", "4"),
         ("faults survived", "4"),
         ("asked again after a broken connection", "3"),
         ("asked again after a failed connect", "1"),
+        ("library log records, warning", "7"),
         ("resources lost", "0"),
     ]
 

@@ -217,16 +217,20 @@ def test_without_real_work_the_timer_does_not_wait_for_a_thread() -> None:
 
 
 def test_real_work_nests_and_the_clock_jumps_after_the_last_block() -> None:
+    def work() -> None:
+        threading.Event().wait(0.02)  # long enough for the loop to jump, if it did
+
     async def main() -> list[float]:
         loop = the_loop()
         times: list[float] = []
+        sleeper = asyncio.create_task(asyncio.sleep(5))
         with loop.real_work():
             with loop.real_work():
-                times.append(await asyncio.to_thread(loop.time))
-            times.append(await asyncio.to_thread(loop.time))
-            sleeper = asyncio.create_task(asyncio.sleep(5))
-            await asyncio.to_thread(bool)
-            assert not sleeper.done()
+                await asyncio.to_thread(work)
+                times.append(loop.time())
+            await asyncio.to_thread(work)
+            times.append(loop.time())
+        assert not sleeper.done()
         await sleeper
         times.append(loop.time())
         return times

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, overload
 
 from pepperpy_resources.actors.metrics import Collect, ManagerFigures
-from pepperpy_resources.actors.pool import Describe, Lease
+from pepperpy_resources.actors.pool import Describe
+from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.actors.reply import Failure, Reply
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core.snapshot import PoolSnapshot

@@ -217,7 +217,7 @@ class Hooks:
             log.warning("%s of %s#%d failed: %s", hook, self.spec.name, number, describe(error))
         if hook == "open":
             if error is None:
-                return on.Opened(number, chance())
+                return on.Opened(number, entry.resource, chance())
             fatal = isinstance(error, OpenFailedError)
             return on.OpenFailed(number, error, chance(), fatal)
         if hook == "close":

@@ -104,6 +104,7 @@ class Cell:
         self.path = path
         self.on_crash = on_crash
         self.actor: LoopActor | None = None
+        self.turn: Callable[[Any, Any], Any] | None = None  # the actor's
         self.control: deque[tuple[Any, Reply[Any] | None]] = deque()
         self.user: deque[tuple[Any, Reply[Any] | None]] = deque()
         # Set once nobody will serve this cell again: message -> its answer.
@@ -125,45 +126,35 @@ class Cell:
         returned, or a `Reply` if it is not there yet, and the call must come from the host's loop
         (`WrongLoop` otherwise).
         """
-        self.messages += 1
         host = self.host
-        actor = self.actor
+        turn = self.turn
+        self.messages += 1
         if (
-            actor is None
+            turn is None
             or host.busy
             or self.user
             or self.control
             or _running_loop() is not host.loop
         ):
             return self.enqueue(message, reply)
-        if reply is not ASK and reply is not None:
-            reply.cell = self
-        others = bool(host.ready)
         host.busy = True
         try:
-            answer = actor.turn(message, reply)
+            answer = turn(message, reply)
         except BaseException as error:  # noqa: BLE001 - contained: the actor crashes, nobody else
             answer = self.crashed(message, reply, error)
-        finally:
-            host.busy = False
-        if host.ready:
-            self.drain_sends(others)
-        if reply is ASK:
+        host.busy = False
+        if host.ready and not host.scheduled:
+            host.drain()  # what the turn itself sent
+        if reply is None or reply is ASK:
             return answer
         self.answered(reply, answer)
         return None
-
-    def drain_sends(self, others: bool) -> None:
-        """Handle what the turn sent right after it, unless older messages of others wait."""
-        if others:
-            self.host.schedule()
-        else:
-            self.host.drain()
 
     def answered(self, reply: Reply[Any] | None, answer: Any) -> None:
         """Pass a turn's answer on, if one was asked for and is there."""
         if reply is None or answer is LATER:
             return
+        reply.cell = self
         if not reply.resolve(answer):
             self.withdrawn(reply, answer)
 
@@ -197,18 +188,17 @@ class Cell:
 
     def turn_queued(self) -> None:
         """Handle the next queued message, control lane first; called by the host."""
-        actor = self.actor
+        turn = self.turn
         lane = self.control or self.user
-        if actor is None or not lane:
+        if turn is None or not lane:
             return
         message, reply = lane.popleft()
         self.host.busy = True
         try:
-            answer = actor.turn(message, reply)
+            answer = turn(message, reply)
         except BaseException as error:  # noqa: BLE001 - contained: the actor crashes, nobody else
             answer = self.crashed(message, reply, error)
-        finally:
-            self.host.busy = False
+        self.host.busy = False
         self.answered(reply, answer)
 
     # -- life
@@ -216,6 +206,7 @@ class Cell:
     def adopt(self, actor: LoopActor) -> None:
         """Make this incarnation the current one; what was queued meanwhile is its own now."""
         self.actor = actor
+        self.turn = actor.turn
         self.incarnation += 1
         self.epitaph = None
         self.status = "running"
@@ -225,13 +216,12 @@ class Cell:
 
     def crashed(self, message: Any, reply: Any, error: BaseException) -> Any:
         """Take a failed incarnation out and tell the supervisor; return the asker's answer."""
-        actor, self.actor = self.actor, None
+        actor = self.leave()
         self.status = "restarting"
         crash = self.last_exit = Crashed(self, error, type(message).__name__)
         log.error("%s crashed in %s", self.path, crash.message, exc_info=error)
         answer: Any = Failure(self.crash_error(error))
         if actor is not None:
-            actor.unregister()
             answer = actor.reconcile(message, reply, answer)
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self.host.raise_outside(error)
@@ -246,12 +236,17 @@ class Cell:
 
     def end(self, status: str, epitaph: Callable[[Any], Any]) -> None:
         """End for good: every message from now on is answered by `epitaph`."""
-        actor, self.actor = self.actor, None
+        self.leave()
         self.status = status
         self.epitaph = epitaph
+        self.refuse_queued()
+
+    def leave(self) -> LoopActor | None:
+        """Take the current incarnation out of service and return it."""
+        actor, self.actor, self.turn = self.actor, None, None
         if actor is not None:
             actor.unregister()
-        self.refuse_queued()
+        return actor
 
     def refuse_queued(self) -> None:
         """Answer everything that is still queued."""

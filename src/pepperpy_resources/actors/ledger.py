@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pepperpy_resources.core import events as on
-from pepperpy_resources.core.effects import Ended, Grant, Wait
+from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.pool import ENDED_KEPT
 
 if TYPE_CHECKING:
@@ -38,11 +40,9 @@ class Entry:
     stopped: bool = False  # we cancelled that hook; a cancellation from elsewhere ends the loop
     worker: Worker | None = None  # the thread this resource is bound to
     doomed: bool = False
-    grants: dict[int, Grant] = field(default_factory=dict[int, Grant])
 
 
-@dataclass(slots=True, eq=False)
-class Waiting:
+class Waiting(msgspec.Struct):
     """One asker who is answered later, and what was asked."""
 
     reply: Reply[Any]
@@ -58,36 +58,39 @@ class Ledger:
         self.entries: dict[int, Entry] = {}
         self.waiting: dict[int, Waiting] = {}
         self.ended: OrderedDict[int, tuple[str, float]] = OrderedDict()
-        self.tickets = 0
+        self.leases: dict[int, Lease] = {}
         self.last_slot = 0
-        self.last_epoch = 0
+        self.last_ticket = 0
         self.timer: asyncio.TimerHandle | None = None
 
-    def wait(self, effect: Wait, reply: Reply[Any], message: on.Event, now: float) -> None:
-        """Keep an asker for a later event."""
-        self.waiting[effect.ticket] = Waiting(reply, message, now, effect.deadline)
+    def end_late(self, lease: Lease) -> None:
+        """Keep a lease that ended on our side, so that its late release is recognised."""
+        self.ended[lease.epoch] = (lease.resource_id, lease.since)
+        if len(self.ended) > ENDED_KEPT:
+            self.ended.popitem(last=False)
 
-    def end(self, effect: Ended) -> None:
-        """Strike out a lease."""
-        grant = effect.grant
-        del self.entries[grant.slot].grants[grant.epoch]
-        if effect.late:
-            self.ended[grant.epoch] = (grant.resource_id, grant.since)
-            if len(self.ended) > ENDED_KEPT:
-                self.ended.popitem(last=False)
-
-    def find(self, resource_id: str, epoch: int | None) -> Grant | None:
+    def find(self, resource_id: str, epoch: int | None) -> Lease | None:
         """Return the lease of this id (and epoch), or None."""
-        for entry in self.entries.values():
-            for grant in entry.grants.values():
-                if grant.resource_id == resource_id and epoch in (None, grant.epoch):
-                    return grant
+        for lease in self.leases.values():
+            if lease.resource_id == resource_id and epoch in (None, lease.epoch):
+                return lease
         return None
+
+    def void(self, lease: Lease) -> None:
+        """Strike out a lease that a crash cut short; its slot is not reused."""
+        del self.leases[lease.epoch]
+        self.entries[lease.slot].doomed = True
 
     def restore(self, now: float, chance: float) -> on.Restore:
         """Return the event that builds a machine from this ledger."""
+        leases: dict[int, list[Lease]] = {}
+        for lease in self.leases.values():
+            leases.setdefault(lease.slot, []).append(lease)
         return on.Restore(
-            slots=tuple(self._saved(entry) for entry in self.entries.values()),
+            slots=tuple(
+                self._saved(entry, tuple(leases.get(entry.number, ())))
+                for entry in self.entries.values()
+            ),
             tickets=tuple(
                 on.SavedTicket(
                     number,
@@ -103,11 +106,11 @@ class Ledger:
             ),
             ended=tuple((epoch, name, now) for epoch, (name, _) in self.ended.items()),
             last_slot=self.last_slot,
-            last_epoch=self.last_epoch,
+            last_ticket=self.last_ticket,
             chance=chance,
         )
 
-    def _saved(self, entry: Entry) -> on.SavedSlot:
+    def _saved(self, entry: Entry, leases: tuple[Lease, ...]) -> on.SavedSlot:
         return on.SavedSlot(
             entry.number,
             entry.hook,
@@ -115,5 +118,6 @@ class Ledger:
             entry.key,
             entry.arguments,
             entry.born,
-            tuple(entry.grants.values()),
+            entry.resource,
+            leases,
         )

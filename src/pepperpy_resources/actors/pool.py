@@ -16,11 +16,12 @@ from pepperpy_resources.actors.host import ASK, LATER, Cell
 from pepperpy_resources.actors.ledger import Entry, Ledger, Waiting
 from pepperpy_resources.actors.refusals import refusal
 from pepperpy_resources.actors.reply import Failure, Reply
-from pepperpy_resources.clock import chance
+from pepperpy_resources.clock import chance, now_of
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core.counters import Counters
-from pepperpy_resources.core.machine import HANDLERS, handle
+from pepperpy_resources.core.effects import Lease
+from pepperpy_resources.core.machine import handle
 from pepperpy_resources.core.policy import Policy
 from pepperpy_resources.core.pool import Pool
 from pepperpy_resources.core.snapshot import PoolSnapshot, snapshot
@@ -30,15 +31,6 @@ if TYPE_CHECKING:
     from pepperpy_resources.spec import ResourceSpec
 
 log = logging.getLogger("pepperpy_resources")
-
-
-class Lease(msgspec.Struct, frozen=True, gc=False):
-    """The right to use `resource` until it is released; `epoch` is its fencing number."""
-
-    resource_id: str
-    epoch: int
-    slot: int
-    resource: Any
 
 
 class Describe(msgspec.Struct, frozen=True):
@@ -97,48 +89,45 @@ class ResourceSupervisor(LoopActor):
         super().__init__(cell)
         self.state = state
         self.ledger = state.ledger
+        self.leases = state.ledger.leases
         self.hooks = state.hooks
         self.pool = state.pool = Pool(state.policy, state.counters)
-        self._now = state.loop.time
-        self._fatal_ticket = 0  # the asker's number in the turn that runs
+        self._now = now_of(state.loop)
 
     def on_start(self) -> None:
         """Build the machine from the ledger; shut it at once if the type is parked."""
-        self.handle(self.ledger.restore(self._now(), chance()), 0, None)
+        ledger = self.ledger
+        self.turn(ledger.restore(self._now(), chance()), None)
         if self.state.parked is not None:
-            self.handle(on.Shut(), 0, None)
-        for ticket, waiting in tuple(self.ledger.waiting.items()):
+            self.turn(on.Shut(), None)
+        for ticket, waiting in tuple(ledger.waiting.items()):
             if not isinstance(waiting.message, on.Acquire):
                 # An eviction or a drain goes on where it was: asked again, of the new machine.
-                answer = self.handle(waiting.message, ticket, waiting.reply)
+                del ledger.waiting[ticket]
+                answer = self.turn(waiting.message, waiting.reply)
                 if answer is not LATER:
-                    self._answer(ticket, answer)
+                    waiting.reply.resolve(answer)
 
     def turn(self, message: Any, reply: Any) -> Any:
-        """Let one event happen and perform what follows from it."""
-        if type(message) not in HANDLERS:
+        """Let one event happen, perform what follows from it, return the answer."""
+        effects = handle(self.pool, message, self._now())
+        if effects is None:
             return self._other(message, reply)
-        ticket = 0
-        if reply is not None:
-            ticket = self.ledger.tickets = self.ledger.tickets + 1
-        self._fatal_ticket = ticket
-        return self.handle(message, ticket, reply)
-
-    def handle(self, message: on.Event, ticket: int, reply: Any) -> Any:
-        """Give an event to the machine, perform its effects in order, return the answer."""
         answer: Any = None
-        for effect in handle(self.pool, message, self._now(), ticket):
-            kind = type(effect)
-            if kind is do.Grant:
-                lease = self._grant(effect)  # type: ignore[arg-type]  # pyright: ignore
-                if effect.ticket == ticket:  # type: ignore[attr-defined]  # pyright: ignore
-                    answer = lease
+        for effect in effects:
+            kind = effect.__class__
+            if kind is Lease:
+                self.leases[effect.epoch] = effect  # type: ignore[attr-defined]  # pyright: ignore
+                if effect.ticket:  # type: ignore[attr-defined]  # pyright: ignore
+                    self._answer(effect.ticket, effect)  # type: ignore[attr-defined]  # pyright: ignore
                 else:
-                    self._answer(effect.ticket, lease)  # type: ignore[attr-defined]  # pyright: ignore
-            else:
-                done = PERFORM[kind](self, effect, ticket, message, reply)
-                if done is not None:
-                    answer = done
+                    answer = effect
+            elif kind is do.Ended:
+                del self.leases[effect.lease.epoch]  # type: ignore[attr-defined]  # pyright: ignore
+                if effect.late:  # type: ignore[attr-defined]  # pyright: ignore
+                    self.ledger.end_late(effect.lease)  # type: ignore[attr-defined]  # pyright: ignore
+            elif (done := PERFORM[kind](self, effect, message, reply)) is not None:
+                answer = done
         return answer
 
     def _other(self, message: Any, reply: Any) -> Any:
@@ -148,39 +137,28 @@ class ResourceSupervisor(LoopActor):
 
     # -- effects
 
-    def _grant(self, effect: do.Grant) -> Lease:
-        ledger = self.ledger
-        entry = ledger.entries[effect.slot]
-        entry.hook = None
-        entry.grants[effect.epoch] = effect
-        ledger.last_epoch = effect.epoch
-        return Lease(effect.resource_id, effect.epoch, effect.slot, entry.resource)
-
     def _answer(self, ticket: int, answer: Any) -> None:
         waiting = self.ledger.waiting.pop(ticket, None)
-        if waiting is None or not waiting.reply.resolve(answer):
-            self._give_back(answer)  # nobody took it: it goes to the next (law 6)
-
-    def _give_back(self, answer: Any) -> None:
-        if type(answer) is Lease:
+        if (waiting is None or not waiting.reply.resolve(answer)) and answer.__class__ is Lease:
+            # Nobody took it: it goes to the next (law 6).
             self.cell.deliver(on.Release(answer.resource_id, answer.epoch))
 
-    def _ended(self, effect: do.Ended, *_: Any) -> None:
-        self.ledger.end(effect)
+    def _wait(self, effect: do.Wait, message: Any, reply: Any) -> Any:
+        ticket = self.ledger.last_ticket = effect.ticket
+        if reply is None:
+            return None
+        kept: Reply[Any] = Reply(self.cell) if reply is ASK else reply
+        kept.cell, kept.ticket = self.cell, ticket
+        self.ledger.waiting[ticket] = Waiting(kept, message, self.pool.now, effect.deadline)
+        if kept.withdrawn:  # by another thread, before this turn
+            self.cell.deliver(on.Cancel(ticket))
+        return kept if reply is ASK else LATER
 
-    def _wait(self, effect: do.Wait, _: int, message: Any, reply: Any) -> Any:
-        waiting_reply = Reply(self.cell) if reply is ASK else reply
-        self.ledger.wait(effect, waiting_reply, message, self._now())
-        waiting_reply.ticket = effect.ticket
-        if waiting_reply.withdrawn:  # by another thread, before this turn
-            self.cell.deliver(on.Cancel(effect.ticket))
-        return waiting_reply if reply is ASK else LATER
-
-    def _deny(self, effect: do.Deny, ticket: int, *_: Any) -> Any:
+    def _deny(self, effect: do.Deny, *_: Any) -> Any:
         error = refusal(self.pool, effect)
         if effect.why is do.Why.CLOSED and self.state.parked is not None:
             error = self._parked_error(self.state.parked)
-        if effect.ticket == ticket:
+        if not effect.ticket:
             return Failure(error)
         self._answer(effect.ticket, Failure(error))
         return None
@@ -259,7 +237,7 @@ class ResourceSupervisor(LoopActor):
         """Mend the ledger after a crash in this message's turn (law 10)."""
         ledger = self.ledger
         if isinstance(message, on.Acquire):
-            self._withdraw_grant(self._fatal_ticket)
+            self._void_acquire(message)
             error = SupervisorCrashed(
                 f"the supervisor of {self.pool.name!r} crashed while it handled this acquire; "
                 "it is restarted, try again"
@@ -267,23 +245,24 @@ class ResourceSupervisor(LoopActor):
             error.__cause__ = answer.error.__cause__
             return Failure(error)
         if isinstance(message, (on.Release, on.Discard)):
-            grant = ledger.find(message.resource_id, message.epoch)
-            if grant is not None:
-                entry = ledger.entries[grant.slot]
-                del entry.grants[grant.epoch]
-                entry.doomed = True
+            lease = ledger.find(message.resource_id, message.epoch)
+            if lease is not None:
+                ledger.void(lease)
             return None
         if isinstance(message, on.Outcome):
             self._doom_outcome(message)
         return answer
 
-    def _withdraw_grant(self, ticket: int) -> None:
-        self.ledger.waiting.pop(ticket, None)
-        for entry in self.ledger.entries.values():
-            for grant in tuple(entry.grants.values()):
-                if grant.ticket == ticket:
-                    del entry.grants[grant.epoch]
-                    entry.doomed = True
+    def _void_acquire(self, message: on.Acquire) -> None:
+        """Undo what was performed for an acquire whose asker is told of the crash."""
+        for ticket, waiting in tuple(self.ledger.waiting.items()):
+            if waiting.message is message:
+                del self.ledger.waiting[ticket]
+        for lease in tuple(self.ledger.leases.values()):
+            if not lease.ticket and lease.epoch == self.pool.counters.acquired:
+                unanswered = lease.resource_id == message.resource_id
+                if unanswered and lease.owner is message.owner and lease.site is message.site:
+                    self.ledger.void(lease)
 
     def _doom_outcome(self, message: on.Outcome) -> None:
         entry = self.ledger.entries.get(message.slot)
@@ -297,7 +276,6 @@ class ResourceSupervisor(LoopActor):
 
 
 PERFORM: dict[type[do.Effect], Callable[..., Any]] = {
-    do.Ended: ResourceSupervisor._ended,
     do.Wait: ResourceSupervisor._wait,
     do.Deny: ResourceSupervisor._deny,
     do.Answer: ResourceSupervisor._say_done,

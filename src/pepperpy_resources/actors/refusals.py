@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pepperpy_resources.core import states
-from pepperpy_resources.core.effects import Deny, Grant, Why
+from pepperpy_resources.core.effects import Deny, Lease, Why
 from pepperpy_resources.errors import (
     AcquireTimeout,
     KeywordsRefused,
@@ -41,12 +41,12 @@ def standing(pool: Pool) -> str:
     return " ".join(parts[:2]) + "".join(parts[2:])
 
 
-def holder(pool: Pool, grant: Grant) -> str:
+def holder(pool: Pool, lease: Lease) -> str:
     """Return who holds a lease, since when and from where."""
-    text = f"{grant.resource_id!r} held for {pool.now - grant.since:.3g} s"
-    if grant.owner is not None:
-        text += f" by {owner_name(grant.owner)}"
-    site = where(grant.site)
+    text = f"{lease.resource_id!r} held for {pool.now - lease.since:.3g} s"
+    if lease.owner is not None:
+        text += f" by {owner_name(lease.owner)}"
+    site = where(lease.site)
     return f"{text}, acquired at {site}" if site else text
 
 
@@ -96,7 +96,7 @@ def closed(pool: Pool, _: Deny) -> ResourceError:
 
 def in_use(pool: Pool, deny: Deny) -> ResourceError:
     """Name the holder of an id that was asked for twice."""
-    if isinstance(deny.error, Grant):
+    if isinstance(deny.error, Lease):
         state = holder(pool, deny.error)
     elif deny.resource_id in {ticket.resource_id for ticket in pool.tickets.values()}:
         state = f"{deny.resource_id!r} is queued"

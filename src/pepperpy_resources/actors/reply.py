@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import pykka
 
 from pepperpy_resources.clock import monotonic
-from pepperpy_resources.errors import AskTimeout, WouldBlock
+from pepperpy_resources.errors import AskTimeout, ResourceError, WouldBlock
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,6 +24,10 @@ T = TypeVar("T")
 M = TypeVar("M")
 J = TypeVar("J")
 R = TypeVar("R")
+
+# One lock for all replies: it is held for a few instructions, and one each would cost more to make
+# than all their uses of it together.
+_lock = threading.Lock()
 
 PENDING, ANSWERED, TAKEN, WITHDRAWN = "pending", "answered", "taken", "withdrawn"
 
@@ -45,20 +49,24 @@ class Reply(pykka.Future[T], Generic[T]):
     acquire that is withdrawn gives its slot back.
     """
 
-    # Class attributes stand in for pykka's __init__, which costs more than everything here.
+    # Class attributes stand in for what most replies never need, and for pykka's __init__: a
+    # reply is made for every acquire that has to wait.
+    ticket = 0  # the number it waits under, once it does
+    _state = PENDING
+    _answer: Any = None
+    _waiters: tuple[asyncio.Future[None], ...] = ()
+    _event: threading.Event | None = None
+    _special = False  # awaiting it takes more than waiting for the answer: the four below
+    _deadline: float | None = None
     _get_hook: Any = None
     _sources: tuple[pykka.Future[Any], ...] = ()
     _apply: Callable[..., Any] | None = None
 
     def __init__(self, cell: Cell | None = None, timeout: float | None = None) -> None:
         self.cell = cell
-        self.ticket = 0  # the number it waits under, once it does
-        self._lock = threading.Lock()
-        self._state = PENDING
-        self._answer: Any = None
-        self._deadline = None if timeout is None else monotonic() + timeout
-        self._waiters: list[asyncio.Future[None]] = []
-        self._event: threading.Event | None = None
+        if timeout is not None:
+            self._deadline = monotonic() + timeout
+            self._special = True
 
     def __repr__(self) -> str:
         return f"<Reply {self._state}>"
@@ -72,15 +80,14 @@ class Reply(pykka.Future[T], Generic[T]):
 
     def resolve(self, answer: Any) -> bool:
         """Answer with a value or a `Failure`; return False if nobody can take it any more."""
-        with self._lock:
+        with _lock:
             if self._state is not PENDING:
                 return False
             self._state = ANSWERED
             self._answer = answer
-            event, waiters = self._event, self._waiters
-        if event is not None:
-            event.set()
-        for waiter in waiters:
+        if self._event is not None:
+            self._event.set()
+        for waiter in self._waiters:
             wake(waiter)
         return True
 
@@ -109,7 +116,7 @@ class Reply(pykka.Future[T], Generic[T]):
             return self._apply(*[source.get(timeout=timeout) for source in self._sources])
         if self._get_hook is not None:
             return self._get_hook(timeout)
-        with self._lock:
+        with _lock:
             if self._state is PENDING and self._event is None:
                 self._event = threading.Event()
         if self._state is PENDING:
@@ -130,43 +137,40 @@ class Reply(pykka.Future[T], Generic[T]):
                 raise AskTimeout(f"no answer within {min(limits):g} s; the question is withdrawn")
 
     def __await__(self) -> Generator[Any, None, T]:
-        if self._apply is not None or self._get_hook is not None:
-            return (yield from self._await_derived().__await__())
-        if self._deadline is not None and self._state is PENDING:
-            return (yield from self._await_until(self._deadline).__await__())
-        return (yield from self._wait())
-
-    def _wait(self) -> Generator[Any, None, T]:
+        if self._special:
+            return (yield from self._await_special().__await__())
         if self._state is PENDING:
             waiter = asyncio.get_running_loop().create_future()
-            with self._lock:
-                if self._state is PENDING:
-                    self._waiters.append(waiter)
-                else:
-                    waiter.set_result(None)
-            try:
-                yield from waiter
-            except BaseException:
-                self._leave(waiter)
-                raise
+            with _lock:
+                pending = self._state is PENDING
+                if pending:
+                    self._waiters += (waiter,)
+            if pending:
+                try:
+                    yield from waiter
+                except BaseException:
+                    self._leave(waiter)
+                    raise
         return self._take()
 
-    async def _await_until(self, deadline: float) -> T:
-        left = max(0.0, deadline - monotonic())
-        try:
-            async with asyncio.timeout(left):
-                return await _Waiting(self._wait)
-        except TimeoutError:
-            raise AskTimeout("no answer in time; the question is withdrawn") from None
-
-    async def _await_derived(self) -> T:
-        if self._apply is None:
+    async def _await_special(self) -> T:
+        if self._apply is not None:
+            return cast("T", self._apply(*[await source for source in self._sources]))
+        if self._get_hook is not None:
             # A hook of pykka's own (ref.stop): the reply behind it is answered at once here.
             return cast("T", self.get(timeout=0))
-        return cast("T", self._apply(*[await source for source in self._sources]))
+        deadline, self._special = self._deadline, False
+        left = 0.0 if deadline is None else max(0.0, deadline - monotonic())
+        try:
+            async with asyncio.timeout(left):
+                return await self
+        except TimeoutError as error:
+            if isinstance(error, ResourceError):
+                raise
+            raise AskTimeout("no answer in time; the question is withdrawn") from None
 
     def _take(self) -> T:
-        with self._lock:
+        with _lock:
             if self._state is ANSWERED:
                 self._state = TAKEN
             answer = self._answer
@@ -175,15 +179,14 @@ class Reply(pykka.Future[T], Generic[T]):
         return cast("T", answer)
 
     def _leave(self, waiter: asyncio.Future[None]) -> None:
-        with self._lock:
-            self._waiters.remove(waiter)
-            others = bool(self._waiters)
-        if not others:
+        with _lock:
+            self._waiters = tuple(other for other in self._waiters if other is not waiter)
+        if not self._waiters:
             self.withdraw()
 
     def withdraw(self) -> bool:
         """Take the question back; return False if its answer was taken before."""
-        with self._lock:
+        with _lock:
             before = self._state
             if before in (TAKEN, WITHDRAWN):
                 return before is WITHDRAWN
@@ -200,11 +203,13 @@ class Reply(pykka.Future[T], Generic[T]):
         derived: Reply[Any] = Reply(self.cell)
         derived._sources = (self, *others)
         derived._apply = apply
+        derived._special = True
         return derived
 
     def set_get_hook(self, func: Callable[[float | None], T]) -> None:
         """Compute the answer when it is asked for (pykka's interface)."""
         self._get_hook = func
+        self._special = True
 
     def map(self, func: Callable[[T], M]) -> pykka.Future[M]:
         """Return a reply whose answer is `func` of this one's."""
@@ -231,18 +236,6 @@ class Reply(pykka.Future[T], Generic[T]):
         return cast(
             "pykka.Future[R]", reply._derive(lambda items: functools.reduce(func, items, *args))
         )
-
-
-class _Waiting(Generic[T]):
-    """Makes an awaitable of a generator method."""
-
-    __slots__ = ("_start",)
-
-    def __init__(self, start: Callable[[], Generator[Any, None, T]]) -> None:
-        self._start = start
-
-    def __await__(self) -> Generator[Any, None, T]:
-        return self._start()
 
 
 def wake(waiter: asyncio.Future[None]) -> None:

@@ -204,7 +204,5 @@ class RootSupervisor(LoopActor):
         child.log.clear()
         if child.state is not None:
             child.state.parked = None
-        if child.cell.actor is not None:
-            child.cell.actor.unregister()
-            child.cell.actor = None
+        child.cell.leave()
         child.start()

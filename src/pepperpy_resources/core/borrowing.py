@@ -8,47 +8,56 @@ from typing import Any
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import states
 from pepperpy_resources.core.events import Acquire, Cancel, Discard, Release
-from pepperpy_resources.core.pool import QUEUED, Pool
+from pepperpy_resources.core.pool import DRAINING, QUEUED, Pool
 from pepperpy_resources.core.settle import settle
 from pepperpy_resources.core.slots import Lane, Slot, Ticket
 
 
-def acquire(pool: Pool, event: Acquire, ticket: int) -> None:
+def acquire(pool: Pool, event: Acquire) -> None:
     """Grant at once if a slot is free and nobody waits; otherwise queue."""
     resource_id = event.resource_id
-    if pool.draining:
-        refuse(pool, ticket, do.Why.CLOSED, resource_id)
+    if pool.modes and DRAINING in pool.modes:
+        refuse(pool, do.Why.CLOSED, resource_id)
         return
-    if resource_id in pool.named and not pool.keyed:
-        refuse(pool, ticket, do.Why.IN_USE, resource_id, pool.leases.get(pool.named[resource_id]))
+    if pool.keyed:
+        lane = keyed_lane(pool, event)
+        if lane is None:
+            return
+    elif resource_id in pool.named:
+        refuse(pool, do.Why.IN_USE, resource_id, pool.leases.get(pool.named[resource_id]))
         return
-    lane = pool.lanes.get(resource_id if pool.keyed else None)
-    if lane is None:
-        lane = pool.lane(resource_id)
+    else:
+        lane = pool.lanes[None]
+    slot = None if lane.tickets else pool.take(lane)
+    if slot is not None:
+        pool.grant(slot, resource_id, event.owner, event.site)
+    else:
+        queue(pool, lane, event)
+
+
+def keyed_lane(pool: Pool, event: Acquire) -> Lane | None:
+    """Return the id's lane, or None after refusing keywords it was not built with."""
+    lane = pool.lane(event.resource_id)
     if not lane.size and not lane.tickets:
         lane.arguments = event.arguments  # nothing has been built with others
     elif event.arguments and not alike(event.arguments, lane.arguments):
-        refuse(pool, ticket, do.Why.KEYWORDS, resource_id, lane.arguments)
-        return
-    if not lane.tickets:
-        slot = pool.take(lane)
-        if slot is not None:
-            pool.wait_counts[0] += 1
-            pool.grant(slot, ticket, resource_id, event.owner, event.site)
-            return
-    queue(pool, lane, event, ticket)
+        refuse(pool, do.Why.KEYWORDS, event.resource_id, lane.arguments)
+        return None
+    return lane
 
 
-def queue(pool: Pool, lane: Lane, event: Acquire, number: int) -> None:
+def queue(pool: Pool, lane: Lane, event: Acquire) -> None:
     """Queue the acquire, start what it needs, and keep its asker waiting if that is allowed."""
     timeout = pool.policy.acquire_timeout if event.timeout is None else event.timeout
+    # Whoever does not wait is denied below, after a creation was set off for the next one.
+    deadline = pool.now + timeout if timeout > 0 else math.inf
+    number = pool.wait(deadline)
     ticket = Ticket(
         number,
         event.resource_id,
         lane,
         pool.now,
-        # Whoever does not wait is denied below, after a creation was set off for the next one.
-        pool.now + timeout if timeout > 0 else math.inf,
+        deadline,
         event.owner,
         event.arguments,
         event.site,
@@ -64,8 +73,7 @@ def queue(pool: Pool, lane: Lane, event: Acquire, number: int) -> None:
     elif lane.failures and out_of_attempts(pool, lane) and not lane.promised:
         pool.deny(ticket, do.Why.BROKEN, "error", lane.error)
     else:
-        pool.arm(ticket.deadline)
-        pool.effects.append(do.Wait(number, ticket.deadline))
+        pool.arm(deadline)
 
 
 def out_of_attempts(pool: Pool, lane: Lane) -> bool:
@@ -74,10 +82,10 @@ def out_of_attempts(pool: Pool, lane: Lane) -> bool:
     return attempts is not None and lane.failures >= attempts
 
 
-def refuse(pool: Pool, ticket: int, why: do.Why, resource_id: str, detail: Any = None) -> None:
+def refuse(pool: Pool, why: do.Why, resource_id: str, detail: Any = None) -> None:
     """Deny an acquire that was never queued."""
     pool.counters.acquires["refused"] += 1
-    pool.effects.append(do.Deny(ticket, why, resource_id, detail))
+    pool.effects.append(do.Deny(0, why, resource_id, detail))
 
 
 PLAIN = (str, bytes, int, float, bool, type(None))
@@ -99,54 +107,57 @@ def alike(given: Any, known: Any) -> bool:
     return type(given) in PLAIN and bool(given == known)
 
 
-def cancel(pool: Pool, event: Cancel, _: int) -> Lane | None:
+def cancel(pool: Pool, event: Cancel) -> None:
     """Take a ticket out of the queue; a creation it set off goes on, for the next one."""
     ticket = pool.tickets.get(event.ticket)
     if ticket is None:
         pool.counters.stale += 1
-        return None
+        return
     pool.dequeue(ticket)
     pool.counters.acquires["cancelled"] += 1
-    return ticket.lane
+    settle(pool, ticket.lane)
 
 
-def release(pool: Pool, event: Release, ticket: int) -> Lane | None:
+def release(pool: Pool, event: Release) -> None:
     """End the lease and make its slot ready for the next borrower."""
-    grant = find(pool, event, ticket)
-    if grant is None:
-        return None
-    slot = pool.end(grant, late=False)
-    if slot.epochs:
-        return slot.lane  # a shared slot with holders left
-    why = do.Reason.CLEANUP if slot.state is states.DETACHED else pool.unfit(slot)
-    if why is not None:
-        pool.close(slot, why)
-    elif pool.policy.has_reset:
+    lease = find(pool, event)
+    if lease is None:
+        return
+    slot = pool.end(lease)
+    lane = slot.lane
+    if slot.epochs:  # a shared slot with holders left
+        settle(pool, lane)
+        return
+    if slot.generation != pool.generation or pool.now >= slot.expires:
+        pool.close(slot, pool.unfit(slot) or do.Reason.CLEANUP)
+    elif pool.has_reset:
         pool.move(slot, states.RESET)
         pool.hook_started(slot, pool.policy.reset_timeout)
         pool.effects.append(do.Reset(slot.number))
     else:
         slot.state = states.RELEASE[slot.state]
-        slot.used = pool.now
+        slot.used = now = pool.now
+        slot.good_until = min(slot.expires, now + pool.fresh_for)
         pool.idle[slot.number] = slot
-    return slot.lane
+    if lane.tickets or pool.modes:
+        settle(pool, lane)
 
 
-def discard(pool: Pool, event: Discard, ticket: int) -> Lane | None:
+def discard(pool: Pool, event: Discard) -> None:
     """End the lease and close its slot, at once or when its last holder gives it back."""
     if event.error is not None:
         pool.counters.errors["use"] += 1
-    grant = find(pool, event, ticket)
-    if grant is None:
-        return None
-    slot = pool.end(grant, late=False)
+    lease = find(pool, event)
+    if lease is None:
+        return
+    slot = pool.end(lease)
     if event.lost:
         invalidate(pool)
     if not slot.epochs:
         pool.close(slot, do.Reason.BROKEN)
     elif slot.state is states.LEASED:
         pool.detach(slot)
-    return slot.lane
+    settle(pool, slot.lane)
 
 
 def invalidate(pool: Pool) -> None:
@@ -159,36 +170,40 @@ def invalidate(pool: Pool) -> None:
             pool.effects.append(do.Doom(slot.number))
 
 
-def find(pool: Pool, event: Release | Discard, ticket: int) -> do.Grant | None:
-    """Return the live lease this message means, or settle that there is none.
+def find(pool: Pool, event: Release | Discard) -> do.Lease | None:
+    """Return the live lease this message means and free its name, or settle that there is none.
 
     A lease that ended on our side is forgotten with its late release: a counted no-op, once.
     """
     resource_id, epoch = event.resource_id, event.epoch
     if epoch is None:
-        epoch = pool.named.get(resource_id, QUEUED)
-        if pool.keyed:
-            lane = pool.lanes.get(resource_id)
-            if lane is not None and lane.slot is not None and lane.slot.epochs:
-                epoch = lane.slot.epochs[0]
-            elif epoch == QUEUED:
-                epoch = detached_epoch(pool, resource_id)
-    grant = pool.leases.get(epoch)
-    if grant is not None and grant.resource_id == resource_id:
-        return grant
+        epoch = keyed_epoch(pool, resource_id) if pool.keyed else pool.named.get(resource_id, QUEUED)
+    lease = pool.leases.get(epoch)
+    if lease is not None and lease.resource_id == resource_id:
+        if not pool.keyed and resource_id != pool.name:
+            del pool.named[resource_id]
+        return lease
     if epoch in pool.ended and pool.ended[epoch][0] == resource_id:
         pool.forget_ended(epoch)
         pool.counters.stale += 1
-    elif event.epoch is not None and 0 < event.epoch <= pool.last_epoch:
+    elif event.epoch is not None and 0 < event.epoch <= pool.counters.acquired:
         pool.counters.stale += 1  # fenced: a lease of before, whoever holds the id now
     else:
-        pool.effects.append(do.Deny(ticket, do.Why.NOT_LEASED, resource_id))
+        pool.effects.append(do.Deny(0, do.Why.NOT_LEASED, resource_id))
     return None
+
+
+def keyed_epoch(pool: Pool, resource_id: str) -> int:
+    """Return the lease that a bare release of a keyed id means: the oldest live one, if any."""
+    lane = pool.lanes.get(resource_id)
+    if lane is not None and lane.slot is not None and lane.slot.epochs:
+        return lane.slot.epochs[0]
+    return pool.named.get(resource_id, QUEUED) or detached_epoch(pool, resource_id)
 
 
 def detached_epoch(pool: Pool, resource_id: str) -> int:
     """Return the oldest lease of a keyed id whose slot was taken out by cleanup."""
-    held = (e for e, grant in pool.leases.items() if grant.resource_id == resource_id)
+    held = (epoch for epoch, lease in pool.leases.items() if lease.resource_id == resource_id)
     return next(held, QUEUED)
 
 

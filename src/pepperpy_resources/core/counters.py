@@ -27,9 +27,13 @@ class Histogram:
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.total += seconds
 
-    def copy(self) -> tuple[tuple[int, ...], float]:
-        """Return the counts per bucket (not cumulative) and the sum of all observations."""
-        return tuple(self.counts), self.total
+    def copy(self, immediate: int = 0) -> tuple[tuple[int, ...], float]:
+        """Return the counts per bucket (not cumulative) and the sum of all observations.
+
+        `immediate` more observations of nothing are added: acquires that found an idle slot are
+        counted once, as acquired, and not timed.
+        """
+        return (self.counts[0] + immediate, *self.counts[1:]), self.total
 
 
 OUTCOMES = ("ok", "timeout", "cancelled", "refused", "error")
@@ -55,7 +59,7 @@ class Counters:
     )
 
     def __init__(self) -> None:
-        self.acquired = 0  # = acquires["ok"]; an attribute of its own because it is on the hot path
+        self.acquired = 0  # acquires that ended well: the epoch of the last lease, too
         self.acquires = dict.fromkeys(OUTCOMES[1:], 0)
         self.errors = dict.fromkeys(OPERATIONS, 0)
         self.opened = 0

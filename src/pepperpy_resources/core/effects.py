@@ -34,34 +34,39 @@ class Effect(msgspec.Struct, frozen=True):
     """Root of everything a pool can want."""
 
 
-class Grant(Effect, frozen=True, gc=False):
-    """Hand a slot to a ticket: the lease, as the core sees it."""
+class Lease(Effect, frozen=True):
+    """The right to use `resource` until it is released; as an effect, a grant of it.
 
-    ticket: int
+    It answers the waiting `ticket`, or the asker of this very event if that is 0. `epoch` is its
+    number, never used twice: what a late message is told from a current one by.
+    """
+
+    resource_id: str
     epoch: int
     slot: int
-    resource_id: str
+    resource: Any
     since: float
     owner: Any
     site: Any
+    ticket: int
 
 
-class Ended(Effect, frozen=True, gc=False):
+class Ended(Effect, frozen=True):
     """A lease is over. `late`: its holder does not know yet, and will still release it."""
 
-    grant: Grant
-    late: bool
+    lease: Lease
+    late: bool = False
 
 
 class Wait(Effect, frozen=True):
-    """The asker of this ticket is answered by a later event."""
+    """The asker of this event is answered by a later one, under this ticket."""
 
     ticket: int
     deadline: float
 
 
 class Deny(Effect, frozen=True):
-    """Refuse a ticket; `error` is the last failure behind it, where there is one."""
+    """Refuse a ticket, or the asker (0); `error` is the last failure behind it, if there is one."""
 
     ticket: int
     why: Why

@@ -20,7 +20,7 @@ class Event(msgspec.Struct, frozen=True):
 # -- what borrowers say
 
 
-class Acquire(Event, frozen=True, gc=False):
+class Acquire(Event, frozen=True):
     """Lease a resource; answered with a `Lease`, perhaps later.
 
     `timeout` is in seconds (`None`: the spec's; 0: do not wait). `arguments` go to a keyed type's
@@ -66,6 +66,7 @@ class Opened(Event, frozen=True):
     """The factory made the resource of this slot."""
 
     slot: int
+    resource: Any = None  # opaque: the core only passes it on
     chance: float = 0.5
 
 
@@ -158,7 +159,8 @@ class SavedSlot(msgspec.Struct, frozen=True):
     key: str | None
     arguments: dict[str, Any] | None
     born: float
-    grants: tuple[Any, ...]
+    resource: Any
+    leases: tuple[Any, ...]
 
 
 class SavedTicket(msgspec.Struct, frozen=True):
@@ -180,5 +182,5 @@ class Restore(Event, frozen=True):
     tickets: tuple[SavedTicket, ...] = ()
     ended: tuple[tuple[int, str, float], ...] = ()
     last_slot: int = 0
-    last_epoch: int = 0
+    last_ticket: int = 0
     chance: float = 0.5

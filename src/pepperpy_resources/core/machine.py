@@ -13,10 +13,10 @@ from pepperpy_resources.core import borrowing, outcomes, upkeep
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core.effects import Effect
 from pepperpy_resources.core.pool import Pool
-from pepperpy_resources.core.settle import relieve, settle
+from pepperpy_resources.core.settle import relieve
 
-# event -> what it means to the pool; the handler returns the lane to settle, if there is one.
-HANDLERS: dict[type[on.Event], Callable[[Pool, Any, int], Any]] = {
+# event -> what it means to the pool; each handler ends with the settle rule on what it touched.
+HANDLERS: dict[type[on.Event], Callable[[Pool, Any], None]] = {
     on.Acquire: borrowing.acquire,
     on.Cancel: borrowing.cancel,
     on.Release: borrowing.release,
@@ -37,18 +37,19 @@ HANDLERS: dict[type[on.Event], Callable[[Pool, Any, int], Any]] = {
 }
 
 
-def handle(pool: Pool, event: on.Event, now: float, ticket: int = 0) -> list[Effect]:
+def handle(pool: Pool, event: on.Event, now: float) -> list[Effect] | None:
     """Let one event happen at `now` and return what must be done for it, in order.
 
-    `ticket` is the number of the asker (0: nobody asked). An asker for whom the effects hold
-    neither `Grant`, `Deny`, `Answer` nor `Wait` is done: the event has simply happened.
-    Raises KeyError for a type of event that is none of ours; anything else raised is a bug.
+    An asker for whom the effects hold neither a `Lease`, `Deny` or `Answer` with ticket 0 nor a
+    `Wait` is done: the event has simply happened. Returns None for what is no event of ours.
+    Anything raised is a bug.
     """
+    handler = HANDLERS.get(type(event))
+    if handler is None:
+        return None
     pool.now = now
     effects = pool.effects = []
-    lane = HANDLERS[type(event)](pool, event, ticket)
-    if lane is not None:
-        settle(pool, lane)
+    handler(pool, event)
     if pool.starved:
         relieve(pool)
     return effects

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pepperpy_resources.core import effects as do
@@ -16,7 +17,8 @@ from pepperpy_resources.core.events import (
     Outcome,
     ResetDone,
 )
-from pepperpy_resources.core.pool import Pool
+from pepperpy_resources.core.pool import DRAINING, SUSPECTING, Pool
+from pepperpy_resources.core.settle import settle
 from pepperpy_resources.core.slots import Lane, Slot
 
 
@@ -29,44 +31,45 @@ def expected(pool: Pool, event: Outcome, row: states.Row) -> Slot | None:
     return slot
 
 
-def opened(pool: Pool, event: Opened, _: int) -> Lane | None:
+def opened(pool: Pool, event: Opened) -> None:
     """A resource was made: it is idle now, unless nobody may use it any more."""
     slot = expected(pool, event, states.OPENED)
     if slot is None:
-        return None
+        return
     lane, policy = slot.lane, pool.policy
     pool.counters.opened += 1
     pool.counters.open_seconds.observe(pool.now - slot.born)
     if slot.state is states.ABANDONED:  # later than its deadline: closed, still not counted
         pool.counters.closed[do.Reason.BROKEN] += 1
         pool.effects.append(do.Close(slot.number, do.Reason.BROKEN))
-        return None
+        return
     pool.hook_deadlines.drop(slot.number)
     pool.move(slot, states.OPENED)
     lane.opening -= 1
     lane.failures, lane.error = 0, None
     lane.limit = min(lane.limit * 2, policy.max_opening)
     slot.born = pool.now
+    slot.resource = event.resource
     slot.expires = pool.now + policy.max_lifetime * (1 - policy.lifetime_jitter * event.chance)
     pool.lifetimes.set(slot.number, slot.expires)
     pool.rest(slot)
     if (why := pool.unfit(slot)) is not None:
         pool.close(slot, why)
-    return lane
+    settle(pool, lane)
 
 
-def open_failed(pool: Pool, event: OpenFailed, _: int) -> Lane | None:
+def open_failed(pool: Pool, event: OpenFailed) -> None:
     """No resource was made: its place is free, and the next try waits for the backoff."""
     slot = expected(pool, event, states.FAILED)
     if slot is None:
-        return None
+        return
     lane = slot.lane
     abandoned = slot.state is states.ABANDONED
     pool.remove(slot, states.FAILED)
-    if abandoned or pool.draining:  # counted when it was abandoned; cancelled because we drain
-        return lane
-    creation_failed(pool, lane, event.error, event.chance, fatal=event.fatal)
-    return lane
+    # An abandoned creation was counted then, and one that fails while we drain was cancelled by us.
+    if not abandoned and DRAINING not in pool.modes:
+        creation_failed(pool, lane, event.error, event.chance, fatal=event.fatal)
+    settle(pool, lane)
 
 
 def creation_failed(
@@ -85,43 +88,42 @@ def creation_failed(
     pool.arm(lane.retry_at)
 
 
-def check_passed(pool: Pool, event: CheckPassed, _: int) -> Lane | None:
+def check_passed(pool: Pool, event: CheckPassed) -> None:
     """The resource is good: idle, and as fresh as if just used."""
     slot = expected(pool, event, states.READY)
-    if slot is None or slot.state is not states.CHECKING:
-        return None
-    slot.suspect = False
-    return back_to_idle(pool, slot)
+    if slot is not None and slot.state is states.CHECKING:
+        slot.suspect = False
+        back_to_idle(pool, slot)
 
 
-def check_failed(pool: Pool, event: CheckFailed, _: int) -> Lane | None:
+def check_failed(pool: Pool, event: CheckFailed) -> None:
     """The resource is bad: closed, and all idle ones are suspect; `lost`: all are invalid."""
     slot = expected(pool, event, states.READY)
-    if slot is None or slot.state is not states.CHECKING:
-        return None
-    found_bad(pool, slot, "check", lost=event.lost)
-    return slot.lane
+    if slot is not None and slot.state is states.CHECKING:
+        found_bad(pool, slot, "check", lost=event.lost)
+        settle(pool, slot.lane)
 
 
-def reset_done(pool: Pool, event: ResetDone, _: int) -> Lane | None:
+def reset_done(pool: Pool, event: ResetDone) -> None:
     """The resource is clean again, or closed if the reset failed."""
     slot = expected(pool, event, states.READY)
     if slot is None or slot.state is not states.RESETTING:
-        return None
+        return
     if event.error is None:
-        return back_to_idle(pool, slot)
-    found_bad(pool, slot, "reset", lost=event.lost)
-    return slot.lane
+        back_to_idle(pool, slot)
+    else:
+        found_bad(pool, slot, "reset", lost=event.lost)
+        settle(pool, slot.lane)
 
 
-def back_to_idle(pool: Pool, slot: Slot) -> Lane:
+def back_to_idle(pool: Pool, slot: Slot) -> None:
     """A check or reset went well."""
     pool.hook_deadlines.drop(slot.number)
     pool.move(slot, states.READY)
     pool.rest(slot)
     if (why := pool.unfit(slot)) is not None:
         pool.close(slot, why)
-    return slot.lane
+    settle(pool, slot.lane)
 
 
 def found_bad(pool: Pool, slot: Slot, operation: str, *, lost: bool) -> None:
@@ -142,15 +144,17 @@ def suspect_idle(pool: Pool) -> None:
     """Let no idle slot be handed out before it has been checked."""
     for slot in pool.idle.values():
         slot.suspect = True
-    pool.suspecting = bool(pool.idle) and pool.policy.has_check
+        slot.good_until = -math.inf
+    if pool.idle and pool.policy.has_check:
+        pool.modes.add(SUSPECTING)
 
 
-def closed(pool: Pool, event: Closed, _: int) -> Lane | None:
+def closed(pool: Pool, event: Closed) -> None:
     """The slot is gone, however its close hook ended."""
     slot = expected(pool, event, states.CLOSED)
     if slot is None:
-        return None
+        return
     if event.error is not None:
         pool.counters.errors["close"] += 1
     pool.remove(slot, states.CLOSED)
-    return slot.lane
+    settle(pool, slot.lane)

@@ -8,16 +8,29 @@ what is opened: an event handler says what happened, never what follows from it.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import OrderedDict
+from enum import StrEnum
 from typing import Any
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import states
-from pepperpy_resources.core.counters import Counters
+from pepperpy_resources.core.counters import BUCKETS, Counters
 from pepperpy_resources.core.policy import Policy
 from pepperpy_resources.core.slots import Lane, Slot, Ticket
 from pepperpy_resources.core.states import State
 from pepperpy_resources.core.waiting import Deadlines
+
+
+class Mode(StrEnum):
+    """What the settle rule has to do even where nobody waits."""
+
+    DRAINING = "draining"  # nobody is served any more
+    FILLING = "filling"  # below min_idle, and a sweep has seen it
+    SUSPECTING = "suspecting"  # a check failed: idle slots are checked in the background
+
+
+DRAINING, FILLING, SUSPECTING = Mode.DRAINING, Mode.FILLING, Mode.SUSPECTING
 
 QUEUED = 0  # stands for an epoch in `Pool.named` while the id's acquire still waits
 
@@ -30,9 +43,11 @@ class Pool:
         self.counters = counters
         self.name = policy.name
         self.keyed = policy.keyed
+        self.shared = policy.max_holders > 1
         self.lifo = policy.order == "lifo"
         self.fresh_for = policy.fresh_for if policy.check_on_acquire else math.inf
-        self.wait_counts = counters.wait_seconds.counts
+        self.has_reset = policy.has_reset
+        self.use = counters.use_seconds
 
         self.now = 0.0
         self.effects: list[do.Effect] = []
@@ -45,7 +60,7 @@ class Pool:
         self.lanes: dict[str | None, Lane] = {}
         self.starved: OrderedDict[str | None, Lane] = OrderedDict()  # want, but the type is full
         self.tickets: dict[int, Ticket] = {}
-        self.leases: dict[int, do.Grant] = {}  # by epoch
+        self.leases: dict[int, do.Lease] = {}  # by epoch
         self.named: dict[str, int] = {}  # pooled: id -> epoch; keyed: ended leases only
         self.ended: OrderedDict[int, tuple[str, float]] = OrderedDict()  # ended by us: epoch -> id, at
         self.pending: list[tuple[int, set[int]]] = []  # asker's ticket, slots it waits to see gone
@@ -54,11 +69,9 @@ class Pool:
         self.generation = 1
         self.promised = 0  # the sum over all lanes
         self.last_slot = 0
-        self.last_epoch = 0
-        self.suspecting = False  # a check failed: idle slots are checked in the background
-        self.filling = False  # below min_idle, and a sweep has seen it
-        self.ready = False
-        self.draining = False
+        self.last_ticket = 0
+        self.ready = False  # min_idle has been reached once
+        self.modes: set[Mode] = set()
 
         self.ticket_deadlines: Deadlines[int] = Deadlines()
         self.hook_deadlines: Deadlines[int] = Deadlines()
@@ -160,6 +173,7 @@ class Pool:
         """Put a slot that has just become idle where it is found again."""
         self.promise(slot, promised=False)
         slot.used = self.now
+        slot.good_until = min(slot.expires, self.now + self.fresh_for)
         self.idle[slot.number] = slot
         self.effects.append(do.Idle(slot.number))
 
@@ -227,11 +241,16 @@ class Pool:
                     self.effects.append(do.Answer(ticket))
         self.pending = [entry for entry in self.pending if entry[1]]
 
-    def answer_when_gone(self, ticket: int, awaited: set[int]) -> None:
+    def answer_when_gone(self, awaited: set[int]) -> None:
         """Keep the asker waiting until all these slots are gone or abandoned."""
-        if awaited and ticket:
-            self.pending.append((ticket, awaited))
-            self.effects.append(do.Wait(ticket, math.inf))
+        if awaited:
+            self.pending.append((self.wait(), awaited))
+
+    def wait(self, deadline: float = math.inf) -> int:
+        """Keep the asker of this event waiting; return the ticket it is answered under."""
+        self.last_ticket += 1
+        self.effects.append(do.Wait(self.last_ticket, deadline))
+        return self.last_ticket
 
     # -- tickets and leases
 
@@ -257,37 +276,39 @@ class Pool:
         self.counters.acquires[outcome] += 1
         self.effects.append(do.Deny(ticket.number, why, ticket.resource_id, error))
 
-    def grant(self, slot: Slot, ticket: int, resource_id: str, owner: Any, site: Any) -> None:
+    def grant(self, slot: Slot, resource_id: str, owner: Any, site: Any, ticket: int = 0) -> None:
         """Lease the slot."""
         slot.state = states.GRANT[slot.state]
-        epoch = self.last_epoch = self.last_epoch + 1
-        grant = do.Grant(ticket, epoch, slot.number, resource_id, self.now, owner, site)
-        self.leases[epoch] = grant
+        counters = self.counters
+        epoch = counters.acquired = counters.acquired + 1
+        lease = do.Lease(
+            resource_id, epoch, slot.number, slot.resource, self.now, owner, site, ticket
+        )
+        self.leases[epoch] = lease
         slot.epochs.append(epoch)
-        slot.uses += 1
         if not self.keyed and resource_id != self.name:
             self.named[resource_id] = epoch
-        self.counters.acquired += 1
-        self.effects.append(grant)
+        self.effects.append(lease)
 
-    def end(self, grant: do.Grant, *, late: bool) -> Slot:
-        """End a lease. `late`: on our side, while its holder still believes in it."""
-        epoch = grant.epoch
+    def end(self, lease: do.Lease) -> Slot:
+        """End a lease that its holder gives back."""
+        epoch = lease.epoch
         del self.leases[epoch]
-        slot = self.slots[grant.slot]
+        slot = self.slots[lease.slot]
         slot.epochs.remove(epoch)
-        self.counters.use_seconds.observe(self.now - grant.since)
-        if late:
-            self.remember_ended(epoch, grant.resource_id, self.now)
-        elif not self.keyed:
-            self.named.pop(grant.resource_id, None)
-        self.effects.append(do.Ended(grant, late))
+        use, held = self.use, self.now - lease.since
+        use.counts[bisect_left(BUCKETS, held)] += 1
+        use.total += held
+        self.effects.append(do.Ended(lease))
         return slot
 
     def end_all(self, slot: Slot) -> None:
-        """End every lease on this slot on our side."""
+        """End every lease on this slot on our side, while its holder still believes in it."""
         for epoch in tuple(slot.epochs):
-            self.end(self.leases[epoch], late=True)
+            lease = self.leases[epoch]
+            self.end(lease)
+            self.effects[-1] = do.Ended(lease, late=True)
+            self.remember_ended(epoch, lease.resource_id, self.now)
 
     def remember_ended(self, epoch: int, resource_id: str, at: float) -> None:
         """Keep a lease that ended on our side, so that its late release is recognised."""
@@ -314,14 +335,23 @@ class Pool:
 
     def take(self, lane: Lane) -> Slot | None:
         """Return a slot that may be granted at once; close the unfit ones met on the way."""
-        while (slot := self.next_idle(lane)) is not None:
-            if slot.generation == self.generation and self.now < slot.expires:
-                if slot.suspect or self.now - slot.used >= self.fresh_for:
-                    return None  # to be checked first
-                del self.idle[slot.number]
+        idle = self.idle
+        while idle:
+            if self.keyed:
+                slot = lane.slot
+                if slot is None or slot.state is not states.IDLE:
+                    break
+                del idle[slot.number]
+            else:
+                slot = idle.popitem(self.lifo)[1]
+            if self.now < slot.good_until:
                 return slot
-            self.close(slot, self.unfit(slot) or do.Reason.BROKEN)
-        return self.take_shared(lane) if self.policy.max_holders > 1 else None
+            if (why := self.unfit(slot)) is None:  # to be checked first
+                idle[slot.number] = slot
+                idle.move_to_end(slot.number, self.lifo)
+                return None
+            self.close(slot, why)
+        return self.take_shared(lane) if self.shared else None
 
     def next_idle(self, lane: Lane) -> Slot | None:
         """Return the idle slot whose turn it is."""

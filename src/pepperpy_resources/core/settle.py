@@ -9,26 +9,26 @@ from __future__ import annotations
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import states
-from pepperpy_resources.core.pool import Pool
+from pepperpy_resources.core.pool import DRAINING, FILLING, SUSPECTING, Pool
 from pepperpy_resources.core.slots import Lane
 
 
 def settle(pool: Pool, lane: Lane) -> None:
     """Serve the lane's tickets in order, and start what the rest of them need."""
-    if pool.draining:
+    if DRAINING in pool.modes:
         if pool.idle:
             for slot in tuple(pool.idle.values()):
                 pool.close(slot, do.Reason.SHUTDOWN)
     elif lane.tickets:
         serve(pool, lane)
-    if pool.suspecting:
+    if SUSPECTING in pool.modes:
         probe(pool)
     if lane.tickets:
         provide(pool, lane)
     elif pool.keyed and not lane.size and pool.now >= lane.retry_at:
         pool.lanes.pop(lane.key, None)  # kept while it backs off, or the backoff would be forgotten
         pool.starved.pop(lane.key, None)
-    if pool.filling:
+    if FILLING in pool.modes:
         fill(pool, lane)
 
 
@@ -44,16 +44,18 @@ def serve(pool: Pool, lane: Lane) -> None:
             return
         pool.dequeue(ticket)
         pool.counters.wait_seconds.observe(pool.now - ticket.since)
-        pool.grant(slot, ticket.number, ticket.resource_id, ticket.owner, ticket.site)
+        pool.grant(slot, ticket.resource_id, ticket.owner, ticket.site, ticket.number)
 
 
 def provide(pool: Pool, lane: Lane) -> None:
     """Start a check or a creation for every ticket that none is promised to yet."""
     need = len(lane.tickets) - lane.promised
+    if not pool.keyed and not pool.idle and pool.size >= pool.policy.max_size:
+        return  # the usual state of a busy pool: whatever frees a slot settles this lane again
     while need > 0:
         # While a failed check makes all idle slots suspect, they are not worth waiting for:
         # the ticket gets a creation, and the slots are checked in the background (`probe`).
-        slot = None if pool.suspecting else pool.next_idle(lane)
+        slot = None if SUSPECTING in pool.modes else pool.next_idle(lane)
         if slot is not None:
             pool.check(slot, promised=True)
         elif may_open(pool, lane):
@@ -61,15 +63,16 @@ def provide(pool: Pool, lane: Lane) -> None:
         else:
             break
         need -= 1
-    if need > 0 and lane_may_open(pool, lane):
-        pool.starved[lane.key] = lane  # only the type's own limits are in the way: `relieve`
-    else:
-        pool.starved.pop(lane.key, None)
+    if pool.keyed:
+        if need > 0 and lane_may_open(pool, lane):
+            pool.starved[lane.key] = lane  # only the type's own limits are in the way: `relieve`
+        else:
+            pool.starved.pop(lane.key, None)
 
 
 def lane_may_open(pool: Pool, lane: Lane) -> bool:
     """Tell whether the lane's own limits admit one more creation."""
-    if pool.draining or pool.now < lane.retry_at or lane.opening >= lane.limit:
+    if DRAINING in pool.modes or pool.now < lane.retry_at or lane.opening >= lane.limit:
         return False
     return lane.slot is None
 
@@ -87,7 +90,7 @@ def probe(pool: Pool) -> None:
         if slot.suspect:
             pool.check(slot, promised=False)
     if not pool.counts[states.CHECKING]:
-        pool.suspecting = False
+        pool.modes.discard(SUSPECTING)
 
 
 def fill(pool: Pool, lane: Lane) -> None:
@@ -98,7 +101,7 @@ def fill(pool: Pool, lane: Lane) -> None:
         pool.open(lane)
         coming += 1
     if len(pool.idle) >= floor or pool.leased + len(pool.idle) >= pool.policy.max_size:
-        pool.filling = False
+        pool.modes.discard(FILLING)
         become_ready(pool)
 
 

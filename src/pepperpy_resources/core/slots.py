@@ -7,11 +7,12 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from pepperpy_resources.core.states import State
 
 
-@dataclass(slots=True, eq=False)
-class Ticket:
+class Ticket(msgspec.Struct, frozen=True):
     """One queued acquire. Its deadline is absolute and never moves."""
 
     number: int
@@ -35,8 +36,9 @@ class Slot:
     born: float  # when its factory was called, then when it was done
     expires: float = math.inf
     used: float = -math.inf  # when it was last known to be good
-    uses: int = 0
+    good_until: float = -math.inf  # until when it may be handed out unchecked
     suspect: bool = False  # to be checked before it is handed out, however fresh
+    resource: Any = None
     promised: bool = False  # counted in lane.promised
     attached: bool = True  # counted in lane.size
     epochs: list[int] = field(default_factory=list[int])  # the leases on it

@@ -8,7 +8,7 @@ import msgspec
 
 from pepperpy_resources.core import states
 from pepperpy_resources.core.counters import Counters
-from pepperpy_resources.core.pool import Pool
+from pepperpy_resources.core.pool import DRAINING, Pool
 
 
 class LeaseView(msgspec.Struct, frozen=True):
@@ -53,8 +53,8 @@ def snapshot(pool: Pool, now: float) -> PoolSnapshot:
         max_size=pool.policy.max_size,
         slots=slots_by_state(pool),
         leases=tuple(
-            LeaseView(g.resource_id, g.epoch, g.slot, now - g.since, g.owner, g.site)
-            for g in tuple(pool.leases.values())
+            LeaseView(x.resource_id, x.epoch, x.slot, now - x.since, x.owner, x.site)
+            for x in tuple(pool.leases.values())
         ),
         tickets=tuple(
             TicketView(t.resource_id, now - t.since, t.deadline - now, t.owner)
@@ -64,7 +64,7 @@ def snapshot(pool: Pool, now: float) -> PoolSnapshot:
         closed=sum(pool.counters.closed.values()),
         acquired=pool.counters.acquired,
         generation=pool.generation,
-        draining=pool.draining,
+        draining=DRAINING in pool.modes,
     )
 
 
@@ -111,7 +111,7 @@ def figures(pool: Pool, now: float) -> Figures:
         closed=dict(counters.closed),
         cleanups=dict(counters.cleanups),
         stale=counters.stale,
-        wait_seconds=counters.wait_seconds.copy(),
+        wait_seconds=counters.wait_seconds.copy(counters.acquired - sum(counters.wait_seconds.counts)),
         use_seconds=counters.use_seconds.copy(),
         open_seconds=counters.open_seconds.copy(),
     )
@@ -123,10 +123,10 @@ def find_slot(pool: Pool, resource_id: str) -> int | None:
         lane = pool.lanes.get(resource_id)
         slot = lane.slot if lane is not None else None
         return slot.number if slot is not None and slot.state in LISTED else None
-    grant = pool.leases.get(pool.named.get(resource_id, 0))
-    if grant is None or pool.slots[grant.slot].state is not states.LEASED:
+    lease = pool.leases.get(pool.named.get(resource_id, 0))
+    if lease is None or pool.slots[lease.slot].state is not states.LEASED:
         return None
-    return grant.slot
+    return lease.slot
 
 
 def listed_ids(pool: Pool) -> list[str]:

@@ -21,7 +21,7 @@ from pepperpy_resources.core.events import (
     Tick,
 )
 from pepperpy_resources.core.outcomes import creation_failed, found_bad
-from pepperpy_resources.core.pool import ENDED_FOR, Pool
+from pepperpy_resources.core.pool import DRAINING, ENDED_FOR, FILLING, Pool
 from pepperpy_resources.core.settle import settle
 from pepperpy_resources.core.slots import Slot, Ticket
 
@@ -30,7 +30,7 @@ class Overdue(Exception):  # noqa: N818 - not raised; it stands for a failure as
     """A hook did not end before its deadline."""
 
 
-def tick(pool: Pool, _: Tick, __: int) -> None:
+def tick(pool: Pool, _: Tick) -> None:
     """Act on every deadline that has passed, then ask to be woken for the next."""
     pool.armed = math.inf
     for number in pool.ticket_deadlines.pop_due(pool.now):
@@ -67,7 +67,7 @@ def hook_overdue(pool: Pool, slot: Slot) -> None:
     pool.effects.append(do.Report("hook overdue", slot.number, state))
 
 
-def sweep(pool: Pool, _: Sweep, __: int) -> None:
+def sweep(pool: Pool, _: Sweep) -> None:
     """Retire what is due; costs nothing where nothing is."""
     pool.counters.cleanups["janitor"] += 1
     for number in pool.lifetimes.pop_due(pool.now):
@@ -85,12 +85,12 @@ def sweep(pool: Pool, _: Sweep, __: int) -> None:
         if at + ENDED_FOR > pool.now:
             break
         pool.forget_ended(epoch)
-    if len(pool.idle) < floor and not pool.draining:
-        pool.filling = True
+    if len(pool.idle) < floor and DRAINING not in pool.modes:
+        pool.modes.add(FILLING)
         settle(pool, pool.lane(None))
 
 
-def evict(pool: Pool, event: Evict, ticket: int) -> None:
+def evict(pool: Pool, event: Evict) -> None:
     """Take matching resources out: idle ones are closed, leased ones detached or, by force, ended."""
     pool.counters.cleanups["call"] += 1
     matches = re.compile(fnmatch.translate("*" if event.pattern is None else event.pattern)).match
@@ -102,7 +102,7 @@ def evict(pool: Pool, event: Evict, ticket: int) -> None:
             touched.append(slot)
             if slot.state is states.CLOSING:
                 awaited.add(slot.number)
-    pool.answer_when_gone(ticket, awaited)
+    pool.answer_when_gone(awaited)
     for slot in touched:
         settle(pool, slot.lane)
 
@@ -130,14 +130,13 @@ def take_out(pool: Pool, slot: Slot, *, force: bool) -> None:
         pool.close(slot, do.Reason.CLEANUP)
 
 
-def ready(pool: Pool, _: Ready, ticket: int) -> None:
+def ready(pool: Pool, _: Ready) -> None:
     """Answer when min_idle has been reached once."""
-    if not pool.ready and ticket:
-        pool.unready.append(ticket)
-        pool.effects.append(do.Wait(ticket, math.inf))
+    if not pool.ready:
+        pool.unready.append(pool.wait())
 
 
-def drain(pool: Pool, event: Drain, ticket: int) -> None:
+def drain(pool: Pool, event: Drain) -> None:
     """Deny everyone who waits, close what is idle, wait for the leases."""
     stop_serving(pool)
     awaited = {
@@ -145,7 +144,7 @@ def drain(pool: Pool, event: Drain, ticket: int) -> None:
         for slot in pool.slots.values()
         if slot.state is not states.ABANDONED and not may_stay(pool, slot, event)
     }
-    pool.answer_when_gone(ticket, awaited)
+    pool.answer_when_gone(awaited)
 
 
 def may_stay(pool: Pool, slot: Slot, event: Drain) -> bool:
@@ -160,8 +159,7 @@ def may_stay(pool: Pool, slot: Slot, event: Drain) -> bool:
 
 def stop_serving(pool: Pool) -> None:
     """Deny the queue, close idle slots, and cancel creations nobody will use."""
-    pool.draining = True
-    pool.suspecting = pool.filling = False
+    pool.modes = {DRAINING}
     for ticket in tuple(pool.tickets.values()):
         pool.deny(ticket, do.Why.CLOSED, "refused")
     for slot in tuple(pool.slots.values()):
@@ -174,21 +172,21 @@ def stop_serving(pool: Pool) -> None:
     pool.unready.clear()
 
 
-def shut(pool: Pool, _: Shut, ticket: int) -> None:
+def shut(pool: Pool, _: Shut) -> None:
     """End every lease and close everything."""
-    if not pool.draining:
+    if DRAINING not in pool.modes:
         stop_serving(pool)
     for slot in tuple(pool.slots.values()):
         pool.end_all(slot)
         if slot.state in states.CLOSE:
             pool.close(slot, do.Reason.SHUTDOWN)
     awaited = {n for n, slot in pool.slots.items() if slot.state is not states.ABANDONED}
-    pool.answer_when_gone(ticket, awaited)
+    pool.answer_when_gone(awaited)
 
 
-def restore(pool: Pool, event: Restore, _: int) -> None:
+def restore(pool: Pool, event: Restore) -> None:
     """Build the pool from the performer's ledger; the first event, and the only one of its kind."""
-    pool.last_slot, pool.last_epoch = event.last_slot, event.last_epoch
+    pool.last_slot, pool.last_ticket = event.last_slot, event.last_ticket
     if not pool.keyed:
         pool.lane(None)
     for epoch, resource_id, at in event.ended:
@@ -197,8 +195,9 @@ def restore(pool: Pool, event: Restore, _: int) -> None:
         restore_slot(pool, saved, event.chance)
     for ticket in event.tickets:
         restore_ticket(pool, ticket)
-    pool.filling = pool.policy.min_idle > 0
-    pool.ready = not pool.filling
+    pool.ready = pool.policy.min_idle == 0
+    if not pool.ready:
+        pool.modes.add(FILLING)
     for lane in tuple(pool.lanes.values()):
         settle(pool, lane)
     pool.arm(min(pool.ticket_deadlines.next(), pool.hook_deadlines.next()))
@@ -219,19 +218,21 @@ def restore_slot(pool: Pool, saved: SavedSlot, chance: float) -> None:
     lane = pool.lane(saved.key)
     if lane.arguments is None:
         lane.arguments = saved.arguments
-    held = bool(saved.grants)
+    held = bool(saved.leases)
     idle = states.DETACHED if held and saved.doomed else states.LEASED if held else states.IDLE
     state = idle if saved.hook is None else HOOK_STATES[saved.hook]
     expires = saved.born + policy.max_lifetime * (1 - policy.lifetime_jitter * chance)
     generation = -1 if saved.doomed else pool.generation
     slot = Slot(saved.number, lane, state, generation, saved.born, expires, pool.now)
     slot.suspect = policy.has_check and not held
+    slot.good_until = -math.inf if slot.suspect else expires
     slot.attached = state not in (states.DETACHED, states.ABANDONED)
-    for grant in saved.grants:
-        pool.leases[grant.epoch] = grant
-        slot.epochs.append(grant.epoch)
-        if not pool.keyed and grant.resource_id != pool.name:
-            pool.named[grant.resource_id] = grant.epoch
+    slot.resource = saved.resource
+    for lease in saved.leases:
+        pool.leases[lease.epoch] = lease
+        slot.epochs.append(lease.epoch)
+        if not pool.keyed and lease.resource_id != pool.name:
+            pool.named[lease.resource_id] = lease.epoch
     pool.add(slot)
     pool.lifetimes.set(slot.number, expires)
     if state is states.IDLE:

@@ -32,6 +32,7 @@ class Connection:
         self.closed = False  # by the pool's close hook; a fault may close `_raw` before that
         self.broken = False  # a fault closed `_raw` underneath
         self.spoilt = False  # its borrower was cancelled or leaked it: never to be lent again
+        self.interrupted = False  # in the middle of a query
         self.holder: str | None = None  # name of the task that has it on lease
         self.question: Question | None = None  # what the thread inside is asking, for which task
         self.asking: asyncio.Task[object] | None = None
@@ -50,8 +51,12 @@ class Connection:
 
     def fetch(self, query: str, *arguments: str) -> Answer:
         """Return all rows of one query; runs in a thread. Raises sqlite3.Error."""
-        with self._lock, contextlib.closing(self._raw.execute(query, arguments)) as cursor:
-            return tuple(cursor.fetchall())
+        try:
+            with self._lock, contextlib.closing(self._raw.execute(query, arguments)) as cursor:
+                return tuple(cursor.fetchall())
+        except sqlite3.OperationalError as error:
+            self.interrupted = error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT
+            raise
 
     def interrupt(self) -> None:
         """Make the thread inside leave; may be called from any thread, does nothing when closed."""

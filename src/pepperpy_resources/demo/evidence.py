@@ -24,24 +24,27 @@ class FaultCount:
 class Evidence:
     """The figures of one run."""
 
-    connections: int
-    seconds: float
-    leases: int
-    queries: int
-    waits: Sequence[float]
-    retries: dict[str, int]
-    replaced: int
-    restarts: int
-    faults: Sequence[FaultCount]
-    opened: int
-    closed: int
-    closed_twice: int
-    usable: int  # connections that could be leased all at once when the load was over
-    descriptors_before: int | None  # open on the database file under load; None: not available
-    descriptors_after: int | None
-    wrong: Sequence[str] = field(default=())
-    misused: Sequence[str] = field(default=())
-    unexplained: Sequence[str] = field(default=())
+    connections: int  # places in the pool
+    seconds: float = 0.0  # that the load lasted
+    leases: int = 0
+    queries: int = 0
+    waits: Sequence[float] = ()  # seconds from asking for a lease to having it
+    retries: dict[str, int] = field(default_factory=dict[str, int])  # by what explains them
+    replaced: int = 0  # borrowers cancelled, another took the place of each
+    interrupted: int = 0  # their queries that sqlite3 says were cut in the middle
+    restarts: int = 0
+    faults: Sequence[FaultCount] = ()
+    opened: int = 0
+    closed: int = 0
+    closed_twice: int = 0
+    usable: int = 0  # connections that could be leased all at once when the load was over
+    descriptors_before: int | None = None  # open on the database under load; None: not available
+    descriptors_after: int | None = None
+    wrong: Sequence[str] = ()
+    misused: Sequence[str] = ()
+    unexplained: Sequence[str] = ()
+    logged: dict[str, int] = field(default_factory=dict[str, int])  # by the library, by level
+    last_logged: Sequence[str] = ()
 
     @property
     def lost(self) -> int:
@@ -118,10 +121,15 @@ def figure_rows(evidence: Evidence) -> list[tuple[str, str]]:
         ("connections opened", f"{evidence.opened:,}"),
         ("connections closed", f"{evidence.closed:,}"),
         ("borrowers cancelled and replaced", f"{evidence.replaced:,}"),
+        ("queries interrupted", f"{evidence.interrupted:,}"),
         ("supervisor restarts", f"{evidence.restarts:,}"),
         ("faults injected", f"{sum(fault.injected for fault in evidence.faults):,}"),
         ("faults survived", f"{sum(fault.survived for fault in evidence.faults):,}"),
         *((f"asked again after {name}", f"{n:,}") for name, n in sorted(evidence.retries.items())),
+        *(
+            (f"library log records, {name}", f"{n:,}")
+            for name, n in sorted(evidence.logged.items())
+        ),
         ("resources lost", f"{evidence.lost:,}"),
     ]
 

@@ -46,6 +46,7 @@ class Injector:
     ) -> None:
         """Inject into the pool of `manager`; what to hit is chosen with `random`."""
         self.happened: list[Fault] = []
+        self.interrupted = 0  # queries of cancelled borrowers that were cut in the middle
         self._manager = manager
         self._database = database
         self._load = load
@@ -108,6 +109,7 @@ class Injector:
         connection.spoilt = True
         borrower.cancel("injected by the demo: borrower cancelled in mid-query")
         await asyncio.wait({borrower}, timeout=_PATIENCE)
+        self.interrupted += connection.interrupted
         self._note(Kind.CANCELLED, lambda: borrower.cancelled() and connection.closed)
 
     async def _in_mid_query(self) -> Connection | None:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from random import Random
 
 from pepperpy_resources import DefaultResourceManager
@@ -79,6 +77,8 @@ class Load:
     async def finish(self, timeout: float) -> None:
         """Let every task finish its lease; those not done after `timeout` seconds have failed."""
         self.over = True
+        if not self._running:
+            return
         _, stuck = await asyncio.wait(self._running, timeout=timeout)
         for task in stuck:
             self.failed.append(f"{task.get_name()} still waits {timeout:g} s after the end")
@@ -111,9 +111,12 @@ class Load:
 
     async def _ask_all(self, pending: list[Question]) -> None:
         """Ask all questions, on another lease where a fault hit the one in use."""
+        loop = asyncio.get_running_loop()
         for _ in range(_MOST_RETRIES):
+            asked = loop.time()
             try:
-                async with self._lease() as connection:
+                async with self._manager.lease(TYPE) as connection:
+                    self.waits.append(loop.time() - asked)
                     await self._ask_on(connection, pending)
             except tuple(_EXPLAINED) as error:
                 self.retries[_EXPLAINED[type(error)]] += 1
@@ -122,35 +125,26 @@ class Load:
         self.failed.append(f"{_MOST_RETRIES} leases were not enough to ask {pending[-1]}")
 
     async def _ask_on(self, connection: Connection, pending: list[Question]) -> None:
-        while pending:
-            try:
+        """Ask on a connection just leased, after a look at whether nobody else has it."""
+        self.leases += 1
+        self._note_misuse(connection)
+        task = asyncio.current_task()
+        connection.holder = task.get_name() if task else "nobody"
+        try:
+            while pending:
                 answer = await self._database.ask(connection, pending[-1])
-            except sqlite3.Error as error:
-                if connection.broken:
-                    raise _BrokenByFaultError from error
-                raise
-            self._compare(pending.pop(), answer)
+                self._compare(pending.pop(), answer)
+        except sqlite3.Error as error:
+            if connection.broken:
+                raise _BrokenByFaultError from error
+            raise
+        finally:
+            connection.holder = None
 
     def _compare(self, question: Question, answer: Answer) -> None:
         self.queries += 1
         if answer != self._oracle[question]:
             self.wrong.append(f"{question}: {answer}, not {self._oracle[question]}")
-
-    @asynccontextmanager
-    async def _lease(self) -> AsyncGenerator[Connection]:
-        """Lease a connection, measure the wait, and see that nobody else has it."""
-        loop = asyncio.get_running_loop()
-        asked = loop.time()
-        async with self._manager.lease(TYPE) as connection:
-            self.waits.append(loop.time() - asked)
-            self.leases += 1
-            self._note_misuse(connection)
-            task = asyncio.current_task()
-            connection.holder = task.get_name() if task else "nobody"
-            try:
-                yield connection
-            finally:
-                connection.holder = None
 
     def _note_misuse(self, connection: Connection) -> None:
         if connection.holder is not None:

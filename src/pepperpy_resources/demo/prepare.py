@@ -67,10 +67,7 @@ def _facts(corpus: Corpus) -> list[tuple[str, str]]:
     taken = f"{len(corpus.files):,} files, {size(corpus.size)}, {corpus.definition_count:,}"
     left_out = f"{corpus.unreadable:,} files that are no valid Python on purpose"
     if corpus.left_out:
-        left_out += (
-            f", and {corpus.left_out:,} for time: reading ends after {READING_BUDGET:g} s, "
-            "the test suite is read last"
-        )
+        left_out += f"; {corpus.left_out:,} after {READING_BUDGET:g} s, the test suite being last"
     return [
         ("sources", f"standard library of Python {platform.python_version()}, {corpus.root}"),
         ("read", f"{taken} top-level definitions, in {corpus.seconds:.1f} s"),

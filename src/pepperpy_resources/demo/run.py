@@ -6,6 +6,7 @@ Bounded in every phase: reading by its budget, everything after it by `MOST_SECO
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import tempfile
 import time
@@ -13,7 +14,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from pepperpy_resources import Backoff, DefaultResourceManager, ResourceSpec, resource_spec
 from pepperpy_resources.demo.connection import Connection, open_descriptors
@@ -22,12 +22,14 @@ from pepperpy_resources.demo.database import Database
 from pepperpy_resources.demo.evidence import Evidence, FaultCount, fault_rows, figure_rows, judge
 from pepperpy_resources.demo.faults import Injector
 from pepperpy_resources.demo.load import TYPE, Load
+from pepperpy_resources.demo.logs import tallied_logs
 from pepperpy_resources.demo.options import MOST_SECONDS, Options
 from pepperpy_resources.demo.plan import Kind, Planned, plan_faults
 from pepperpy_resources.demo.prepare import prepare
 from pepperpy_resources.demo.report import table, verdict
 from pepperpy_resources.demo.screen import Screen
 from pepperpy_resources.errors import ResourceError
+from pepperpy_resources.observe.tree import Node
 
 _CLOSE_TIMEOUT = 0.5  # short, because the demo waits for closes that hang
 _FINISH_TIMEOUT = 5.0  # for the leases under way when the load is over
@@ -35,7 +37,7 @@ _SETTLE_TIMEOUT = 3.0  # for the pool to get over the last faults
 _STOP_TIMEOUT = 2.0
 _REDRAW = 0.1
 _LOOK_AGAIN = 0.02
-_MOST_SHOWN = 20  # of the things that went wrong
+_MOST_SHOWN = 20  # of each kind of thing that went wrong
 
 
 def run(options: Options, screen: Screen) -> bool:
@@ -65,9 +67,13 @@ async def load_and_stop(options: Options, path: Path, oracle: Oracle, screen: Sc
         lambda _, context: complaints.append(f"{context['message']}: {context.get('exception')!r}")
     )
     demo = _Demo(options, Database(path, 2 * options.connections + 8), oracle, screen)
-    async with asyncio.timeout(MOST_SECONDS):
-        evidence = await demo.run()
+    with tallied_logs("pepperpy_resources") as logs:
+        async with asyncio.timeout(MOST_SECONDS):
+            evidence = await demo.run()
+    gc.collect()  # a task that nobody awaited complains of its error when it is collected
     evidence.unexplained = [*evidence.unexplained, *complaints]
+    evidence.logged = dict(logs.counts)
+    evidence.last_logged = list(logs.last)
     return evidence
 
 
@@ -80,19 +86,26 @@ def report(evidence: Evidence, screen: Screen) -> bool:
     screen.section("Verdict")
     criteria = judge(evidence)
     screen.say(verdict(criteria, screen.paint))
-    for evil in [*evidence.wrong, *evidence.misused, *evidence.unexplained][:_MOST_SHOWN]:
-        screen.say(f"        {evil}")
-    passed = all(criterion.held for criterion in criteria)
-    survived = sum(fault.survived for fault in evidence.faults)
-    if passed:
+    failed = [criterion.claim for criterion in criteria if not criterion.held]
+    if failed:
+        _explain(evidence, screen)
+        line = f"FAILED, this does not hold: {'; '.join(failed)}."
+        screen.say("\n" + screen.paint.bad(screen.paint.bold(line)))
+    else:
+        survived = sum(fault.survived for fault in evidence.faults)
         line = f"Nothing was lost: {evidence.queries:,} right answers through {survived} faults."
         screen.say("\n" + screen.paint.good(screen.paint.bold(line)))
-    else:
-        failed = "; ".join(criterion.claim for criterion in criteria if not criterion.held)
-        screen.say(
-            "\n" + screen.paint.bad(screen.paint.bold(f"FAILED, this does not hold: {failed}."))
-        )
-    return passed
+    return not failed
+
+
+def _explain(evidence: Evidence, screen: Screen) -> None:
+    """Print what went wrong, as far as it was noted."""
+    screen.section("What went wrong")
+    for noted in (evidence.wrong, evidence.misused, evidence.unexplained, evidence.last_logged):
+        for line in noted[:_MOST_SHOWN]:
+            screen.say(f"  {line}")
+        if len(noted) > _MOST_SHOWN:
+            screen.say(f"  ... and {len(noted) - _MOST_SHOWN:,} more")
 
 
 class _Demo:
@@ -104,6 +117,7 @@ class _Demo:
         self.database = database
         self._options = options
         self._screen = screen
+        self._evidence = Evidence(connections=options.connections)
         self._manager = DefaultResourceManager([self._spec()])
         self._load = Load(self._manager, database, oracle, tasks=options.tasks, seed=options.seed)
         self._injector = Injector(self._manager, database, self._load, Random(options.seed))
@@ -124,56 +138,61 @@ class _Demo:
         """Return what the run left to be judged."""
         self._screen.section("Load and faults")
         plan = plan_faults(self._options.seconds, Random(self._options.seed))
+        planned = f"{len(plan)} planned with seed {self._options.seed}"
         self._screen.facts(
             [
                 ("borrowers", f"{self._options.tasks:,} concurrent tasks"),
                 ("pool", f"{self._options.connections:,} connections"),
-                ("faults", f"{len(plan)} planned with seed {self._options.seed}"),
+                ("faults", f"{planned}, and a broken connection for each that needs one"),
                 ("load", f"{self._options.seconds:g} s"),
             ]
         )
-        loop = asyncio.get_running_loop()
         try:
-            async with self._manager:
-                started = loop.time()
-                await self._load_with_faults(plan)
-                under_load = self._manager.tree().render()
-                descriptors = open_descriptors(self.database.path)
-                await self._load.finish(_FINISH_TIMEOUT)
-                seconds = loop.time() - started
-                usable = await self._count_usable()
-                await _until(self._injector.all_survived)
-                faults = self._fault_counts()
-                restarts = _restarts(self._manager.tree())
+            await self._manager.start()
+            try:
+                await self._load_and_look(plan)
+            finally:
+                # Not the default of 30 s: a lease that is leaked when the user interrupts never
+                # comes back.
                 await self._manager.stop(timeout=_STOP_TIMEOUT)
             # A close that the pool gave up on may still be on its way.
             await _until(lambda: not self.database.connections)
         finally:
             self.database.shut_down()
-        self._screen.section("Supervision tree under load")
-        self._screen.say(under_load)
         self._screen.section("Supervision tree after stop")
         self._screen.say(self._manager.tree().render())
-        return Evidence(
-            connections=self._options.connections,
-            seconds=seconds,
-            leases=self._load.leases,
-            queries=self._load.queries,
-            waits=self._load.waits,
-            retries=dict(self._load.retries),
-            replaced=self._load.replaced,
-            restarts=restarts,
-            faults=faults,
-            opened=self.database.opened,
-            closed=self.database.closed,
-            closed_twice=self.database.closed_twice,
-            usable=usable,
-            descriptors_before=descriptors,
-            descriptors_after=open_descriptors(self.database.path),
-            wrong=self._load.wrong,
-            misused=self._load.misused,
-            unexplained=self._load.failed,
-        )
+        return self._complete_evidence()
+
+    async def _load_and_look(self, plan: Sequence[Planned]) -> None:
+        """Load the pool, and note what can only be seen before the stop."""
+        seen, loop = self._evidence, asyncio.get_running_loop()
+        started = loop.time()
+        await self._load_with_faults(plan)
+        under_load = self._manager.tree().render()
+        seen.descriptors_before = open_descriptors(self.database.path)
+        await self._load.finish(_FINISH_TIMEOUT)
+        seen.seconds = loop.time() - started
+        seen.usable = await self._count_usable()
+        await _until(self._injector.all_survived)
+        injector = self._injector
+        seen.interrupted = injector.interrupted
+        seen.faults = [
+            FaultCount(kind, injector.count(kind), injector.survived(kind)) for kind in Kind
+        ]
+        seen.restarts = _restarts(self._manager.tree())
+        self._screen.section("Supervision tree under load")
+        self._screen.say(under_load)
+
+    def _complete_evidence(self) -> Evidence:
+        """Add what is counted all along; called when everything has ended."""
+        seen, load, database = self._evidence, self._load, self.database
+        seen.leases, seen.queries, seen.waits = load.leases, load.queries, load.waits
+        seen.retries, seen.replaced = dict(load.retries), load.replaced
+        seen.opened, seen.closed = database.opened, database.closed
+        seen.closed_twice = database.closed_twice
+        seen.descriptors_after = open_descriptors(database.path)
+        seen.wrong, seen.misused, seen.unexplained = load.wrong, load.misused, load.failed
+        return seen
 
     async def _load_with_faults(self, plan: Sequence[Planned]) -> None:
         """Return when the time is over and every fault has been injected; the load goes on."""
@@ -217,10 +236,6 @@ class _Demo:
                     break
         return usable
 
-    def _fault_counts(self) -> list[FaultCount]:
-        injector = self._injector
-        return [FaultCount(kind, injector.count(kind), injector.survived(kind)) for kind in Kind]
-
 
 async def _until(condition: Callable[[], bool]) -> None:
     """Return when the condition holds, or when the pool has had its time."""
@@ -231,5 +246,6 @@ async def _until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(_LOOK_AGAIN)
 
 
-def _restarts(tree: Any) -> int:
-    return 0
+def _restarts(node: Node) -> int:
+    """Return how often actors of this part of the tree were restarted."""
+    return node.restarts + sum(_restarts(child) for child in node.children)

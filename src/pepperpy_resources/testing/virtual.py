@@ -35,16 +35,13 @@ class _JumpingSelector(selectors.DefaultSelector):
         self.real_work = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        # timeout None: no timer is pending, so only the outside world can go on.
-        # Real work open: the clock stands still, so again only the outside world can go on.
-        # 0 or less (a callback is ready, a timer is due): never wait, never jump.
-        may_wait = timeout is None or timeout > 0
-        if may_wait and (timeout is None or self.real_work):
+        # No timer is pending, or the clock must stand still: only the outside world can go on.
+        if timeout is None or (timeout > 0 and self.real_work):
             return super().select(None)
         # What has really happened goes before what is only about to be due.
         events = super().select(0)
-        if may_wait and not events:
-            self.now += timeout or 0.0
+        if timeout > 0 and not events:
+            self.now += timeout
         elif self.now + _RESOLUTION == self.now:
             self.now = math.nextafter(self.now, math.inf)
         return events
