@@ -20,7 +20,7 @@ from pepperpy_resources.actors.handle import ActorHandle
 from pepperpy_resources.actors.host import ASK, Cell, Crashed, Host
 from pepperpy_resources.actors.metrics import Collect, ManagerFigures
 from pepperpy_resources.core.effects import Lease
-from pepperpy_resources.actors.reply import Failure, Reply
+from pepperpy_resources.actors.reply import Reply
 from pepperpy_resources.actors.root import JANITOR, METRICS, Revive, Root
 from pepperpy_resources.core.events import Acquire, Discard, Evict, Ready, Release
 from pepperpy_resources.errors import (
@@ -217,10 +217,10 @@ class DefaultResourceManager(ResourceManager):
         site = (frame.f_code, frame.f_lasti) if gate.line else gate.site(frame)
         message = Acquire(resource_id, timeout, owner, kwargs or None, site)
         lease = gate.deliver(message, ASK)
-        if lease.__class__ is Reply:
-            lease = await lease
-        if lease.__class__ is not Lease or gate.welcomes:
-            lease = await gate.taken(message, lease)
+        if lease.__class__ is not Lease:
+            lease = await gate.kept(lease)
+        if gate.welcomes:
+            lease = await gate.welcomed(message, lease)
         return lease.resource
 
     async def release(self, resource_id: str, *, discard: bool = False) -> None:
@@ -237,7 +237,7 @@ class DefaultResourceManager(ResourceManager):
         message = Discard(resource_id) if discard else Release(resource_id)
         answer = gate.deliver(message, ASK)
         if answer is not None:
-            await settle_release(answer)
+            await gate.kept(answer)
 
     def lease(
         self,
@@ -441,14 +441,6 @@ class DefaultResourceManager(ResourceManager):
         self._status = "forked"
         self._gates.clear()
         self._exits.clear()
-
-
-async def settle_release(answer: Any) -> None:
-    """Wait for a release that was queued behind others; raise what was refused."""
-    if isinstance(answer, Reply):
-        await answer
-    elif isinstance(answer, Failure):
-        raise answer.error
 
 
 def checked_specs(

@@ -11,12 +11,14 @@ from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pepperpy_resources._checks import Refusal, seconds
 from pepperpy_resources.actors.handle import keywords_refused
 from pepperpy_resources.actors.host import ASK
 from pepperpy_resources.actors.pool import TypeState
 from pepperpy_resources.core.effects import Lease
-from pepperpy_resources.actors.reply import Failure, Reply
+from pepperpy_resources.actors.reply import Failure
 from pepperpy_resources.core.events import Acquire, Discard, Release
 from pepperpy_resources.errors import (
     AcquireTimeout,
@@ -35,13 +37,14 @@ _SECONDS = seconds(zero="do not wait", forever="wait for ever")
 class Gate:
     """The façade's way to one resource type."""
 
-    __slots__ = ("deliver", "keyed", "line", "name", "spec", "state", "welcomes")
+    __slots__ = ("cell", "deliver", "keyed", "line", "name", "spec", "state", "welcomes")
 
     def __init__(self, state: TypeState) -> None:
         self.state = state
         self.spec = state.spec
         self.name = state.spec.name
         self.keyed = state.spec.keyed
+        self.cell = state.cell
         self.deliver: Callable[..., Any] = state.cell.deliver
         self.welcomes = state.spec.on_acquire is not None
         self.line = state.spec.borrow_stack == "line"
@@ -63,33 +66,29 @@ class Gate:
         if arguments and not self.keyed:
             raise keywords_refused(self.name, arguments)
 
-    async def taken(self, message: Acquire, answer: Any) -> Lease:
-        """Return the lease once it is there and welcomed by `on_acquire`; raise what was denied."""
-        if type(answer) is Failure:
+    async def kept(self, answer: Any) -> Any:
+        """Return the answer once it is there; raise what was denied."""
+        if answer.__class__ is Failure:
             raise answer.error
-        lease = answer
-        started = self.state.loop.time()
+        return await self.cell.kept(answer)
+
+    async def welcomed(self, message: Acquire, lease: Lease) -> Lease:
+        """Return the lease after `on_acquire`; one that fails is discarded and the next tried.
+
+        Raises `OpenFailedError` when all fail, `AcquireTimeout` when time is up.
+        """
+        clock = self.state.loop.time
         timeout = self.state.policy.acquire_timeout if message.timeout is None else message.timeout
-        deadline = started + timeout if timeout > 0 else started + self.state.policy.create_timeout
+        deadline = clock() + (timeout if timeout > 0 else self.state.policy.create_timeout)
         tries = (self.spec.max_size or 1) + 1
-        while True:
-            error = await self._welcome(lease, deadline)
-            if error is None:
-                return lease
+        while (error := await self._welcome(lease, deadline)) is not None:
             tries -= 1
-            left = deadline - self.state.loop.time()
+            left = deadline - clock()
             if left <= 0 or not tries:
                 raise self._unwelcome(error, left) from error
-            again = Acquire(
-                message.resource_id, left, message.owner, message.arguments, message.site
-            )
-            lease = await self._answered(self.deliver(again, ASK))
-
-    async def _answered(self, answer: Any) -> Lease:
-        if type(answer) is Failure:
-            raise answer.error
-        lease = await answer if isinstance(answer, Reply) else answer
-        assert isinstance(lease, Lease)  # noqa: S101 - narrows the type; nothing else is granted
+            again = msgspec.structs.replace(message, timeout=left)
+            answer = self.deliver(again, ASK)
+            lease = answer if answer.__class__ is Lease else await self.kept(answer)
         return lease
 
     async def _welcome(self, lease: Lease, deadline: float) -> Exception | None:

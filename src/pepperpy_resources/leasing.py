@@ -9,9 +9,10 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+import msgspec
+
 from pepperpy_resources.actors.host import ASK
 from pepperpy_resources.core.effects import Lease
-from pepperpy_resources.actors.reply import Reply
 from pepperpy_resources.core.events import Acquire
 from pepperpy_resources.errors import UsageError
 from pepperpy_resources.gates import Gate, as_seconds
@@ -22,41 +23,31 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class LeaseContext(AbstractAsyncContextManager[T]):
+class LeaseContext(msgspec.Struct, Generic[T]):
     """One `async with manager.lease(...)`: leases on entry, gives back on exit, once."""
 
-    __slots__ = ("_arguments", "_discard", "_gate", "_lease", "_resource_id", "_timeout")
-
-    def __init__(
-        self,
-        gate: Gate,
-        resource_id: str,
-        timeout: float | None,
-        arguments: dict[str, Any] | None,
-        discard: bool,  # noqa: FBT001 - made in one place only, for every lease
-    ) -> None:
-        self._gate = gate
-        self._resource_id = resource_id
-        self._timeout = timeout
-        self._arguments = arguments
-        self._discard = discard
-        self._lease: Lease | None = None
+    gate: Gate
+    resource_id: str
+    timeout: float | None
+    arguments: dict[str, Any] | None
+    discard: bool
+    lease: Lease | None = None
 
     async def __aenter__(self) -> T:
-        gate = self._gate
-        if self._lease is not None:
+        gate = self.gate
+        if self.lease is not None:
             raise UsageError("a lease() block is entered once; call lease() again")
         frame = sys._getframe(1)  # noqa: SLF001 - the borrower
         site = (frame.f_code, frame.f_lasti) if gate.line else gate.site(frame)
         message = Acquire(
-            self._resource_id, self._timeout, asyncio.current_task(), self._arguments, site
+            self.resource_id, self.timeout, asyncio.current_task(), self.arguments, site
         )
         lease = gate.deliver(message, ASK)
-        if lease.__class__ is Reply:
-            lease = await lease
-        if lease.__class__ is not Lease or gate.welcomes:
-            lease = await gate.taken(message, lease)
-        self._lease = lease
+        if lease.__class__ is not Lease:
+            lease = await gate.kept(lease)
+        if gate.welcomes:
+            lease = await gate.welcomed(message, lease)
+        self.lease = lease
         return cast("T", lease.resource)
 
     async def __aexit__(
@@ -65,8 +56,8 @@ class LeaseContext(AbstractAsyncContextManager[T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._lease is not None:
-            self._gate.give_back(self._lease, error, discard=self._discard)
+        if self.lease is not None:
+            self.gate.give_back(self.lease, error, discard=self.discard)
 
 
 class ResourceHandle(Generic[T]):

@@ -21,7 +21,7 @@ from pykka.messages import (
 )
 
 from pepperpy_resources.actors.host import Cell
-from pepperpy_resources.actors.reply import Failure, Reply
+from pepperpy_resources.actors.reply import Failure, Promise, Reply
 from pepperpy_resources.errors import UsageError
 
 log = logging.getLogger("pepperpy_resources")
@@ -53,6 +53,8 @@ class Inbox:
                 envelope.reply_to.set(None)
             self.cell.control_message(HostStop())
             return
+        if envelope.reply_to is not None:
+            envelope.reply_to.cell = self.cell
         self.cell.deliver(envelope.message, envelope.reply_to)
 
     def get(self) -> Any:
@@ -128,7 +130,7 @@ class LoopActor(pykka.Actor):
         """Mend what the fatal message may have left half-done; return its asker's answer."""
         return answer
 
-    def undo(self, _reply: Reply[Any], _answer: Any) -> Any:
+    def undo(self, _reply: Reply[Any] | Promise, _answer: Any) -> Any:
         """Return the message that undoes a withdrawn question, or None."""
         return None
 

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pepperpy_resources.actors.reply import Failure, Reply
+from pepperpy_resources.actors.reply import Failure, Promise, Reply
 from pepperpy_resources.errors import ActorDead, WrongLoop
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ log = logging.getLogger("pepperpy_resources")
 
 SLICE = 64  # turns run before the loop gets a chance to do something else
 
-# What `deliver` is given instead of a reply by the façade: "return the answer, or a `Reply` if
+# What `deliver` is given instead of a reply by the façade: "return the answer, or a `Promise` if
 # it is not there yet". It spares the reply of every acquire that is served at once.
 ASK: Any = object()
 
@@ -105,8 +105,8 @@ class Cell:
         self.on_crash = on_crash
         self.actor: LoopActor | None = None
         self.turn: Callable[[Any, Any], Any] | None = None  # the actor's
-        self.control: deque[tuple[Any, Reply[Any] | None]] = deque()
-        self.user: deque[tuple[Any, Reply[Any] | None]] = deque()
+        self.control: deque[tuple[Any, Reply[Any] | Promise | None]] = deque()
+        self.user: deque[tuple[Any, Reply[Any] | Promise | None]] = deque()
         # Set once nobody will serve this cell again: message -> its answer.
         self.epitaph: Callable[[Any], Any] | None = None
         self.status = "starting"
@@ -123,7 +123,7 @@ class Cell:
         """Hand over one message: run its turn now if that is safe, else queue it.
 
         `reply` is None for a tell, a `Reply` for an ask, or `ASK`; with `ASK` the answer is
-        returned, or a `Reply` if it is not there yet, and the call must come from the host's loop
+        returned, or a `Promise` if it is not there yet, and the call must come from the host's loop
         (`WrongLoop` otherwise).
         """
         host = self.host
@@ -150,20 +150,19 @@ class Cell:
         self.answered(reply, answer)
         return None
 
-    def answered(self, reply: Reply[Any] | None, answer: Any) -> None:
+    def answered(self, reply: Reply[Any] | Promise | None, answer: Any) -> None:
         """Pass a turn's answer on, if one was asked for and is there."""
         if reply is None or answer is LATER:
             return
-        reply.cell = self
         if not reply.resolve(answer):
             self.withdrawn(reply, answer)
 
     def enqueue(self, message: Any, reply: Any) -> Any:
-        """Queue a message in the user lane; returns the reply for `ASK`."""
+        """Queue a message in the user lane; returns the promise for `ASK`."""
         if reply is ASK:
             if not self.host.is_current_thread():
                 raise self.wrong_loop()
-            reply = Reply(self)
+            reply = Promise(loop=self.host.loop)
         elif reply is not None:
             reply.cell = self
         if self.epitaph is not None or self.host.closed:
@@ -254,7 +253,7 @@ class Cell:
             while lane:
                 self.refuse(*lane.popleft())
 
-    def refuse(self, message: Any, reply: Reply[Any] | None) -> None:
+    def refuse(self, message: Any, reply: Reply[Any] | Promise | None) -> None:
         """Answer a message nobody will handle; a tell becomes a dead letter."""
         if reply is None:
             self.dead_letters += 1
@@ -274,7 +273,20 @@ class Cell:
             "threads, or one manager per loop"
         )
 
-    def withdrawn(self, reply: Reply[Any], answer: Any) -> None:
+    async def kept(self, promise: Promise) -> Any:
+        """Wait for a promised answer; a cancellation takes the question, or its answer, back."""
+        try:
+            answer = await promise
+        except BaseException:
+            done = promise.done() and not promise.cancelled()
+            promise.cancel()
+            self.withdrawn(promise, promise.result() if done else None)
+            raise
+        if answer.__class__ is Failure:
+            raise answer.error
+        return answer
+
+    def withdrawn(self, reply: Reply[Any] | Promise, answer: Any) -> None:
         """Undo what a withdrawn question has, or would have, brought about."""
         if self.actor is not None:
             undo = self.actor.undo(reply, answer)

@@ -20,7 +20,7 @@ from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.pool import ENDED_KEPT
 
 if TYPE_CHECKING:
-    from pepperpy_resources.actors.reply import Reply
+    from pepperpy_resources.actors.reply import Promise, Reply
     from pepperpy_resources.actors.workers import Worker
 
 
@@ -45,7 +45,7 @@ class Entry:
 class Waiting(msgspec.Struct):
     """One asker who is answered later, and what was asked."""
 
-    reply: Reply[Any]
+    reply: Reply[Any] | Promise
     message: on.Event
     since: float
     deadline: float
@@ -92,15 +92,7 @@ class Ledger:
                 for entry in self.entries.values()
             ),
             tickets=tuple(
-                on.SavedTicket(
-                    number,
-                    waiting.message.resource_id,
-                    waiting.since,
-                    waiting.deadline,
-                    waiting.message.owner,
-                    waiting.message.arguments,
-                    waiting.message.site,
-                )
+                on.SavedTicket(number, waiting.message, waiting.since, waiting.deadline)
                 for number, waiting in self.waiting.items()
                 if isinstance(waiting.message, on.Acquire)
             ),

@@ -15,7 +15,7 @@ from pepperpy_resources.actors.hooks import Hooks
 from pepperpy_resources.actors.host import ASK, LATER, Cell
 from pepperpy_resources.actors.ledger import Entry, Ledger, Waiting
 from pepperpy_resources.actors.refusals import refusal
-from pepperpy_resources.actors.reply import Failure, Reply
+from pepperpy_resources.actors.reply import Failure, Promise, Reply
 from pepperpy_resources.clock import chance, now_of
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
@@ -147,12 +147,18 @@ class ResourceSupervisor(LoopActor):
         ticket = self.ledger.last_ticket = effect.ticket
         if reply is None:
             return None
-        kept: Reply[Any] = Reply(self.cell) if reply is ASK else reply
-        kept.cell, kept.ticket = self.cell, ticket
-        self.ledger.waiting[ticket] = Waiting(kept, message, self.pool.now, effect.deadline)
-        if kept.withdrawn:  # by another thread, before this turn
+        promised = reply is ASK
+        if promised:
+            reply = Promise(loop=self.state.loop)
+        else:
+            reply.cell = self.cell
+        reply.ticket = ticket
+        self.ledger.waiting[ticket] = Waiting(reply, message, self.pool.now, effect.deadline)
+        if promised:
+            return reply
+        if reply.withdrawn:  # by another thread, before this turn
             self.cell.deliver(on.Cancel(ticket))
-        return kept if reply is ASK else LATER
+        return LATER
 
     def _deny(self, effect: do.Deny, *_: Any) -> Any:
         error = refusal(self.pool, effect)
@@ -223,7 +229,7 @@ class ResourceSupervisor(LoopActor):
 
     # -- questions taken back, and crashes
 
-    def undo(self, reply: Reply[Any], answer: Any) -> on.Event | None:
+    def undo(self, reply: Reply[Any] | Promise, answer: Any) -> on.Event | None:
         """Return what takes a withdrawn acquire back: out of the queue, or its lease."""
         if type(answer) is Lease:
             return on.Release(answer.resource_id, answer.epoch)

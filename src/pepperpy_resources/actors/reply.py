@@ -41,6 +41,27 @@ class Failure:
         self.error = error
 
 
+class Promise(asyncio.Future[Any]):
+    """The answer that a façade call on the actors' own loop waits for: a value or a `Failure`.
+
+    A plain future of the loop, because an acquire that waits should cost no more than one.
+    """
+
+    ticket = 0  # the number it waits under
+
+    @property
+    def withdrawn(self) -> bool:
+        """True once nobody waits for the answer any more."""
+        return self.cancelled()
+
+    def resolve(self, answer: Any) -> bool:
+        """Answer; return False if nobody can take it any more."""
+        if self.done():
+            return False
+        self.set_result(answer)
+        return True
+
+
 class Reply(pykka.Future[T], Generic[T]):
     """The answer to one question, now or later.
 

@@ -9,7 +9,7 @@ from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import states
 from pepperpy_resources.core.events import Acquire, Cancel, Discard, Release
 from pepperpy_resources.core.pool import DRAINING, QUEUED, Pool
-from pepperpy_resources.core.settle import settle
+from pepperpy_resources.core.settle import provide, settle
 from pepperpy_resources.core.slots import Lane, Slot, Ticket
 
 
@@ -30,7 +30,7 @@ def acquire(pool: Pool, event: Acquire) -> None:
         lane = pool.lanes[None]
     slot = None if lane.tickets else pool.take(lane)
     if slot is not None:
-        pool.grant(slot, resource_id, event.owner, event.site)
+        pool.grant(slot, event)
     else:
         queue(pool, lane, event)
 
@@ -52,23 +52,12 @@ def queue(pool: Pool, lane: Lane, event: Acquire) -> None:
     # Whoever does not wait is denied below, after a creation was set off for the next one.
     deadline = pool.now + timeout if timeout > 0 else math.inf
     number = pool.wait(deadline)
-    ticket = Ticket(
-        number,
-        event.resource_id,
-        lane,
-        pool.now,
-        deadline,
-        event.owner,
-        event.arguments,
-        event.site,
-    )
+    ticket = Ticket(number, lane, event, pool.now, deadline)
     pool.enqueue(ticket)
-    settle(pool, lane)
-    if number not in pool.tickets:
-        return
+    provide(pool, lane)  # nothing can be granted: nothing was idle, or others wait before it
     if timeout <= 0:
         pool.deny(ticket, do.Why.TIMEOUT, "timeout", lane.error)
-    elif len(pool.tickets) - pool.promised > pool.policy.max_waiting:
+    elif len(pool.tickets) - pool.promised > pool.max_waiting:
         pool.deny(ticket, do.Why.QUEUE_FULL, "refused")
     elif lane.failures and out_of_attempts(pool, lane) and not lane.promised:
         pool.deny(ticket, do.Why.BROKEN, "error", lane.error)

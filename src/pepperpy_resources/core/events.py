@@ -35,7 +35,7 @@ class Acquire(Event, frozen=True):
 
 
 class Cancel(Event, frozen=True):
-    """Take back a queued acquire."""
+    """Take back a queued acquire, by the ticket it waits under."""
 
     ticket: int
 
@@ -167,12 +167,9 @@ class SavedTicket(msgspec.Struct, frozen=True):
     """One queued acquire, for `Restore`: it keeps its place and its deadline."""
 
     number: int
-    resource_id: str
+    acquire: Acquire
     since: float
     deadline: float
-    owner: Any
-    arguments: dict[str, Any] | None
-    site: Any
 
 
 class Restore(Event, frozen=True):

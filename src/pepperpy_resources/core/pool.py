@@ -16,6 +16,7 @@ from typing import Any
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import states
 from pepperpy_resources.core.counters import BUCKETS, Counters
+from pepperpy_resources.core.events import Acquire
 from pepperpy_resources.core.policy import Policy
 from pepperpy_resources.core.slots import Lane, Slot, Ticket
 from pepperpy_resources.core.states import State
@@ -47,19 +48,22 @@ class Pool:
         self.lifo = policy.order == "lifo"
         self.fresh_for = policy.fresh_for if policy.check_on_acquire else math.inf
         self.has_reset = policy.has_reset
+        self.max_size = policy.max_size
+        self.max_waiting = policy.max_waiting
         self.use = counters.use_seconds
 
         self.now = 0.0
         self.effects: list[do.Effect] = []
 
         self.slots: dict[int, Slot] = {}
+        self.size = 0  # slots that count against max_size: all but the abandoned
         self.idle: OrderedDict[int, Slot] = OrderedDict()  # longest idle first
         # How many slots are in each state but IDLE and LEASED, whose counts `self.idle` and the
         # rest of `self.slots` give: the hot path changes no count.
         self.counts = {s: 0 for s in State if s not in (states.IDLE, states.LEASED)}
         self.lanes: dict[str | None, Lane] = {}
         self.starved: OrderedDict[str | None, Lane] = OrderedDict()  # want, but the type is full
-        self.tickets: dict[int, Ticket] = {}
+        self.tickets: OrderedDict[int, Ticket] = OrderedDict()  # oldest first
         self.leases: dict[int, do.Lease] = {}  # by epoch
         self.named: dict[str, int] = {}  # pooled: id -> epoch; keyed: ended leases only
         self.ended: OrderedDict[int, tuple[str, float]] = OrderedDict()  # ended by us: epoch -> id, at
@@ -82,11 +86,6 @@ class Pool:
     # -- figures
 
     @property
-    def size(self) -> int:
-        """Slots that count against max_size."""
-        return len(self.slots) - self.counts[states.ABANDONED]
-
-    @property
     def leased(self) -> int:
         """Slots held by borrowers, detached ones not counted."""
         return len(self.slots) - len(self.idle) - sum(self.counts.values())
@@ -95,7 +94,7 @@ class Pool:
         """Tell whether the limits of the whole type admit one more creation."""
         policy = self.policy
         return (
-            len(self.slots) - self.counts[states.ABANDONED] < policy.max_size
+            self.size < policy.max_size
             and self.counts[states.OPENING] < policy.max_opening
             # Beyond this many hooks that ignore their deadlines, opening more only adds to the pile.
             and self.counts[states.ABANDONED] < policy.max_size
@@ -108,6 +107,8 @@ class Pool:
         lane = self.lanes.get(key)
         if lane is None:
             lane = self.lanes[key] = Lane(key, self.policy.max_opening)
+            if not self.keyed:
+                lane.tickets = self.tickets  # the only lane has all there are
         return lane
 
     def move(self, slot: Slot, row: states.Row) -> None:
@@ -151,6 +152,8 @@ class Pool:
         """Enter a slot that is not idle into the books."""
         lane = slot.lane
         self.slots[slot.number] = slot
+        if slot.state is not states.ABANDONED:
+            self.size += 1
         if slot.state in self.counts:
             self.counts[slot.state] += 1
         if slot.attached:
@@ -203,6 +206,7 @@ class Pool:
         opening = slot.state is states.OPENING
         self.promise(slot, promised=False)
         self.move(slot, states.OVERDUE)
+        self.size -= 1
         if opening:
             slot.lane.opening -= 1
         self.leave_lane(slot)
@@ -212,6 +216,8 @@ class Pool:
     def remove(self, slot: Slot, row: states.Row) -> None:
         """Strike a slot off the books."""
         opening = slot.state is states.OPENING
+        if slot.state is not states.ABANDONED:
+            self.size -= 1
         self.promise(slot, promised=False)
         self.move(slot, row)
         self.counts[states.GONE] -= 1
@@ -256,35 +262,45 @@ class Pool:
 
     def enqueue(self, ticket: Ticket) -> None:
         """Put a ticket at the end of its lane."""
-        self.tickets[ticket.number] = ticket
-        ticket.lane.tickets[ticket.number] = ticket
-        self.ticket_deadlines.set(ticket.number, ticket.deadline)
-        if not self.keyed and ticket.resource_id != self.name:
-            self.named[ticket.resource_id] = QUEUED
+        number, resource_id = ticket.number, ticket.acquire.resource_id
+        self.tickets[number] = ticket
+        self.ticket_deadlines.set(number, ticket.deadline)
+        if self.keyed:
+            ticket.lane.tickets[number] = ticket
+        elif resource_id != self.name:
+            self.named[resource_id] = QUEUED
 
     def dequeue(self, ticket: Ticket) -> None:
         """Take a ticket out of its lane, from any place."""
-        del self.tickets[ticket.number]
-        del ticket.lane.tickets[ticket.number]
-        self.ticket_deadlines.drop(ticket.number)
-        if not self.keyed:
-            self.named.pop(ticket.resource_id, None)
+        number, resource_id = ticket.number, ticket.acquire.resource_id
+        del self.tickets[number]
+        self.ticket_deadlines.drop(number)
+        if self.keyed:
+            del ticket.lane.tickets[number]
+        elif resource_id != self.name:
+            del self.named[resource_id]
 
     def deny(self, ticket: Ticket, why: do.Why, outcome: str, error: Any = None) -> None:
         """Refuse a queued ticket; `outcome` is the label it is counted under."""
         self.dequeue(ticket)
         self.counters.acquires[outcome] += 1
-        self.effects.append(do.Deny(ticket.number, why, ticket.resource_id, error))
+        self.effects.append(do.Deny(ticket.number, why, ticket.acquire.resource_id, error))
 
-    def grant(self, slot: Slot, resource_id: str, owner: Any, site: Any, ticket: int = 0) -> None:
-        """Lease the slot."""
+    def grant(self, slot: Slot, acquire: Acquire, ticket: int = 0) -> None:
+        """Lease the slot to whoever sent this acquire."""
+        now, counters, resource_id = self.now, self.counters, acquire.resource_id
         slot.state = states.GRANT[slot.state]
-        counters = self.counters
         epoch = counters.acquired = counters.acquired + 1
-        lease = do.Lease(
-            resource_id, epoch, slot.number, slot.resource, self.now, owner, site, ticket
+        lease = self.leases[epoch] = do.Lease(
+            resource_id,
+            epoch,
+            slot.number,
+            slot.resource,
+            now,
+            acquire.owner,
+            acquire.site,
+            ticket,
         )
-        self.leases[epoch] = lease
         slot.epochs.append(epoch)
         if not self.keyed and resource_id != self.name:
             self.named[resource_id] = epoch

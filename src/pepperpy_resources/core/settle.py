@@ -15,43 +15,49 @@ from pepperpy_resources.core.slots import Lane
 
 def settle(pool: Pool, lane: Lane) -> None:
     """Serve the lane's tickets in order, and start what the rest of them need."""
-    if DRAINING in pool.modes:
-        if pool.idle:
-            for slot in tuple(pool.idle.values()):
-                pool.close(slot, do.Reason.SHUTDOWN)
-    elif lane.tickets:
+    if lane.tickets:
         serve(pool, lane)
-    if SUSPECTING in pool.modes:
-        probe(pool)
+    if pool.modes:
+        extras(pool, lane)
     if lane.tickets:
         provide(pool, lane)
     elif pool.keyed and not lane.size and pool.now >= lane.retry_at:
         pool.lanes.pop(lane.key, None)  # kept while it backs off, or the backoff would be forgotten
         pool.starved.pop(lane.key, None)
+
+
+def extras(pool: Pool, lane: Lane) -> None:
+    """Do what the pool's modes ask for, whether anyone waits or not."""
+    if DRAINING in pool.modes:
+        for slot in tuple(pool.idle.values()):
+            pool.close(slot, do.Reason.SHUTDOWN)
+    if SUSPECTING in pool.modes:
+        probe(pool)
     if FILLING in pool.modes:
         fill(pool, lane)
 
 
 def serve(pool: Pool, lane: Lane) -> None:
     """Grant what can be granted, oldest ticket first."""
-    while lane.tickets:
-        ticket = next(iter(lane.tickets.values()))
-        if ticket.deadline <= pool.now:  # its Tick is late; it must not be served past its deadline
+    now, tickets = pool.now, lane.tickets
+    while tickets and (pool.idle or pool.shared):
+        ticket = tickets[next(iter(tickets))]
+        if ticket.deadline <= now:  # its Tick is late; it must not be served past its deadline
             pool.deny(ticket, do.Why.TIMEOUT, "timeout", lane.error)
             continue
         slot = pool.take(lane)
         if slot is None:
             return
         pool.dequeue(ticket)
-        pool.counters.wait_seconds.observe(pool.now - ticket.since)
-        pool.grant(slot, ticket.resource_id, ticket.owner, ticket.site, ticket.number)
+        pool.counters.wait_seconds.observe(now - ticket.since)
+        pool.grant(slot, ticket.acquire, ticket.number)
 
 
 def provide(pool: Pool, lane: Lane) -> None:
     """Start a check or a creation for every ticket that none is promised to yet."""
-    need = len(lane.tickets) - lane.promised
-    if not pool.keyed and not pool.idle and pool.size >= pool.policy.max_size:
+    if pool.size >= pool.max_size and not pool.idle and not pool.keyed:
         return  # the usual state of a busy pool: whatever frees a slot settles this lane again
+    need = len(lane.tickets) - lane.promised
     while need > 0:
         # While a failed check makes all idle slots suspect, they are not worth waiting for:
         # the ticket gets a creation, and the slots are checked in the background (`probe`).

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from pepperpy_resources.core.events import Acquire
 from pepperpy_resources.core.states import State
 
 
@@ -16,13 +17,10 @@ class Ticket(msgspec.Struct, frozen=True):
     """One queued acquire. Its deadline is absolute and never moves."""
 
     number: int
-    resource_id: str
     lane: Lane
+    acquire: Acquire
     since: float
     deadline: float
-    owner: Any
-    arguments: dict[str, Any] | None
-    site: Any
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +56,7 @@ class Lane:
     tickets: OrderedDict[int, Ticket] = field(default_factory=OrderedDict[int, Ticket])
     slot: Slot | None = None  # keyed only: the one attached slot
     size: int = 0  # slots attached
-    opening: int = 0
+    opening: int = 0  # slots being opened
     promised: int = 0  # slots being opened or checked that will serve a ticket of this lane
     failures: int = 0  # creations failed in a row
     retry_at: float = -math.inf

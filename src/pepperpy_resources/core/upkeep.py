@@ -256,18 +256,8 @@ HOOK_TIMEOUTS = {
 
 def restore_ticket(pool: Pool, saved: SavedTicket) -> None:
     """Queue a surviving ticket at its old place with its old deadline."""
-    lane = pool.lane(saved.resource_id if pool.keyed else None)
+    acquire = saved.acquire
+    lane = pool.lane(acquire.resource_id if pool.keyed else None)
     if lane.arguments is None:
-        lane.arguments = saved.arguments
-    pool.enqueue(
-        Ticket(
-            saved.number,
-            saved.resource_id,
-            lane,
-            saved.since,
-            saved.deadline,
-            saved.owner,
-            saved.arguments,
-            saved.site,
-        )
-    )
+        lane.arguments = acquire.arguments
+    pool.enqueue(Ticket(saved.number, lane, acquire, saved.since, saved.deadline))
