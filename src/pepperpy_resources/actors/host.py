@@ -48,7 +48,7 @@ class Host:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.busy = False  # a turn is on the stack
+        self.free: asyncio.AbstractEventLoop | None = loop  # None while a turn is on the stack
         self.ready: deque[Cell] = deque()  # one entry per queued message, of any cell
         self.scheduled = False
         self.closed = False
@@ -104,7 +104,7 @@ class Cell:
         self.path = path
         self.on_crash = on_crash
         self.actor: LoopActor | None = None
-        self.turn: Callable[[Any, Any], Any] | None = None  # the actor's
+        self.turn: Callable[[Any, Any], Any] = self.absent  # the actor's, while there is one
         self.control: deque[tuple[Any, Reply[Any] | Promise | None]] = deque()
         self.user: deque[tuple[Any, Reply[Any] | Promise | None]] = deque()
         # Set once nobody will serve this cell again: message -> its answer.
@@ -127,25 +127,18 @@ class Cell:
         (`WrongLoop` otherwise).
         """
         host = self.host
-        turn = self.turn
-        self.messages += 1
-        if (
-            turn is None
-            or host.busy
-            or self.user
-            or self.control
-            or _running_loop() is not host.loop
-        ):
+        if _running_loop() is not host.free or self.user or self.control:
             return self.enqueue(message, reply)
-        host.busy = True
+        self.messages += 1
+        host.free = None
         try:
-            answer = turn(message, reply)
+            answer = self.turn(message, reply)
         except BaseException as error:  # noqa: BLE001 - contained: the actor crashes, nobody else
             answer = self.crashed(message, reply, error)
-        host.busy = False
+        host.free = host.loop
         if host.ready and not host.scheduled:
             host.drain()  # what the turn itself sent
-        if reply is None or reply is ASK:
+        if reply is ASK or reply is None:
             return answer
         self.answered(reply, answer)
         return None
@@ -173,6 +166,11 @@ class Cell:
         self.announce()
         return reply
 
+    def absent(self, message: Any, reply: Any) -> Any:
+        """Stand in for the turn of an actor that is not there: keep, or refuse, the message."""
+        kept = self.enqueue(message, reply)
+        return kept if reply is ASK else LATER
+
     def control_message(self, message: Any, reply: Reply[Any] | None = None) -> None:
         """Queue a message that goes before all user messages."""
         self.control.append((message, reply))
@@ -182,22 +180,22 @@ class Cell:
         """Tell the host that this cell has one more message."""
         if self.actor is not None:  # else they wait for the next incarnation: see `adopt`
             self.host.ready.append(self)
-            if not self.host.busy:
+            if self.host.free is not None:
                 self.host.schedule()
 
     def turn_queued(self) -> None:
         """Handle the next queued message, control lane first; called by the host."""
-        turn = self.turn
         lane = self.control or self.user
-        if turn is None or not lane:
+        if self.actor is None or not lane:
             return
         message, reply = lane.popleft()
-        self.host.busy = True
+        self.messages += 1
+        self.host.free = None
         try:
-            answer = turn(message, reply)
+            answer = self.turn(message, reply)
         except BaseException as error:  # noqa: BLE001 - contained: the actor crashes, nobody else
             answer = self.crashed(message, reply, error)
-        self.host.busy = False
+        self.host.free = self.host.loop
         self.answered(reply, answer)
 
     # -- life
@@ -210,7 +208,7 @@ class Cell:
         self.epitaph = None
         self.status = "running"
         self.host.ready.extend([self] * (len(self.control) + len(self.user)))
-        if self.host.ready and not self.host.busy:
+        if self.host.ready and self.host.free is not None:
             self.host.schedule()
 
     def crashed(self, message: Any, reply: Any, error: BaseException) -> Any:
@@ -242,7 +240,7 @@ class Cell:
 
     def leave(self) -> LoopActor | None:
         """Take the current incarnation out of service and return it."""
-        actor, self.actor, self.turn = self.actor, None, None
+        actor, self.actor, self.turn = self.actor, None, self.absent
         if actor is not None:
             actor.unregister()
         return actor

@@ -19,6 +19,7 @@ from pepperpy_resources.actors.reply import Failure, Promise, Reply
 from pepperpy_resources.clock import chance, now_of
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
+from pepperpy_resources.core.borrowing import acquire_nowait, release_nowait
 from pepperpy_resources.core.counters import Counters
 from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.machine import handle
@@ -110,23 +111,37 @@ class ResourceSupervisor(LoopActor):
 
     def turn(self, message: Any, reply: Any) -> Any:
         """Let one event happen, perform what follows from it, return the answer."""
+        kind = message.__class__
+        if kind is on.Release:
+            lease = release_nowait(self.pool, message, self._now())
+            if lease is not None:
+                del self.leases[lease.epoch]
+                return None
+        elif kind is on.Acquire:
+            lease = acquire_nowait(self.pool, message, self._now())
+            if lease is not None:
+                self.leases[lease.epoch] = lease
+                return lease
         effects = handle(self.pool, message, self._now())
-        if effects is None:
-            return self._other(message, reply)
+        return self._other(message, reply) if effects is None else self._perform(
+            effects, message, reply
+        )
+
+    def _perform(self, effects: list[do.Effect], message: on.Event, reply: Any) -> Any:
+        """Carry the effects out in their order; return what the asker is told."""
         answer: Any = None
         for effect in effects:
-            kind = effect.__class__
-            if kind is Lease:
-                self.leases[effect.epoch] = effect  # type: ignore[attr-defined]  # pyright: ignore
-                if effect.ticket:  # type: ignore[attr-defined]  # pyright: ignore
-                    self._answer(effect.ticket, effect)  # type: ignore[attr-defined]  # pyright: ignore
+            if isinstance(effect, Lease):
+                self.leases[effect.epoch] = effect
+                if effect.ticket:
+                    self._answer(effect.ticket, effect)
                 else:
                     answer = effect
-            elif kind is do.Ended:
-                del self.leases[effect.lease.epoch]  # type: ignore[attr-defined]  # pyright: ignore
-                if effect.late:  # type: ignore[attr-defined]  # pyright: ignore
-                    self.ledger.end_late(effect.lease)  # type: ignore[attr-defined]  # pyright: ignore
-            elif (done := PERFORM[kind](self, effect, message, reply)) is not None:
+            elif isinstance(effect, do.Ended):
+                del self.leases[effect.lease.epoch]
+                if effect.late:
+                    self.ledger.end_late(effect.lease)
+            elif (done := PERFORM[type(effect)](self, effect, message, reply)) is not None:
                 answer = done
         return answer
 

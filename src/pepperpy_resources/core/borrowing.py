@@ -8,15 +8,55 @@ from typing import Any
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import states
 from pepperpy_resources.core.events import Acquire, Cancel, Discard, Release
-from pepperpy_resources.core.pool import DRAINING, QUEUED, Pool
+from pepperpy_resources.core.pool import DRAINING, Pool
 from pepperpy_resources.core.settle import provide, settle
 from pepperpy_resources.core.slots import Lane, Slot, Ticket
+
+
+def acquire_nowait(pool: Pool, event: Acquire, now: float) -> do.Lease | None:
+    """Grant an idle slot of a pooled type at once; None, and nothing changed, in any other case.
+
+    This is the whole of the commonest acquire: the supervisor tries it before anything else.
+    """
+    if pool.tickets or pool.modes or pool.keyed or event.resource_id in pool.named:
+        return None
+    idle = pool.idle
+    if not idle:
+        return None
+    slot = idle.popitem(pool.lifo)[1]
+    if now >= slot.good_until:
+        idle[slot.number] = slot
+        idle.move_to_end(slot.number, pool.lifo)
+        return None
+    return pool.lend(slot, event, now)
+
+
+def release_nowait(pool: Pool, event: Release, now: float) -> do.Lease | None:
+    """End a lease and lay its slot by for the next; None, and nothing changed, in any other case.
+
+    The whole of the commonest release, for which nobody waits; returns the lease that ended.
+    """
+    if pool.tickets or pool.modes or pool.careful:
+        return None
+    if event.epoch is None:
+        lease = pool.named.get(event.resource_id)
+    else:
+        lease = pool.leases.get(event.epoch)
+    if lease is None or lease.acquire.resource_id != event.resource_id:
+        return None
+    slot = pool.slots[lease.slot]
+    if now >= slot.expires:
+        return None
+    pool.end(lease, slot, now)
+    slot.state = states.RELEASE[slot.state]
+    pool.lay_by(slot, now)
+    return lease
 
 
 def acquire(pool: Pool, event: Acquire) -> None:
     """Grant at once if a slot is free and nobody waits; otherwise queue."""
     resource_id = event.resource_id
-    if pool.modes and DRAINING in pool.modes:
+    if DRAINING in pool.modes:
         refuse(pool, do.Why.CLOSED, resource_id)
         return
     if pool.keyed:
@@ -24,13 +64,13 @@ def acquire(pool: Pool, event: Acquire) -> None:
         if lane is None:
             return
     elif resource_id in pool.named:
-        refuse(pool, do.Why.IN_USE, resource_id, pool.leases.get(pool.named[resource_id]))
+        refuse(pool, do.Why.IN_USE, resource_id, pool.named[resource_id])
         return
     else:
         lane = pool.lanes[None]
     slot = None if lane.tickets else pool.take(lane)
     if slot is not None:
-        pool.grant(slot, event)
+        pool.effects.append(pool.lend(slot, event, pool.now))
     else:
         queue(pool, lane, event)
 
@@ -109,15 +149,13 @@ def cancel(pool: Pool, event: Cancel) -> None:
 
 def release(pool: Pool, event: Release) -> None:
     """End the lease and make its slot ready for the next borrower."""
-    lease = find(pool, event)
-    if lease is None:
+    slot = give_back(pool, event)
+    if slot is None:
         return
-    slot = pool.end(lease)
-    lane = slot.lane
-    if slot.epochs:  # a shared slot with holders left
-        settle(pool, lane)
-        return
-    if slot.generation != pool.generation or pool.now >= slot.expires:
+    lane, now = slot.lane, pool.now
+    if slot.epochs:
+        pass  # a shared slot with holders left
+    elif now >= slot.expires:
         pool.close(slot, pool.unfit(slot) or do.Reason.CLEANUP)
     elif pool.has_reset:
         pool.move(slot, states.RESET)
@@ -125,21 +163,28 @@ def release(pool: Pool, event: Release) -> None:
         pool.effects.append(do.Reset(slot.number))
     else:
         slot.state = states.RELEASE[slot.state]
-        slot.used = now = pool.now
-        slot.good_until = min(slot.expires, now + pool.fresh_for)
-        pool.idle[slot.number] = slot
-    if lane.tickets or pool.modes:
-        settle(pool, lane)
+        pool.lay_by(slot, now)
+    settle(pool, lane)
+
+
+def give_back(pool: Pool, event: Release | Discard) -> Slot | None:
+    """End the lease this message means; return its slot, or None where there is no such lease."""
+    lease = find(pool, event)
+    if lease is None:
+        return None
+    slot = pool.slots[lease.slot]
+    pool.end(lease, slot, pool.now)
+    pool.effects.append(do.Ended(lease))
+    return slot
 
 
 def discard(pool: Pool, event: Discard) -> None:
     """End the lease and close its slot, at once or when its last holder gives it back."""
     if event.error is not None:
         pool.counters.errors["use"] += 1
-    lease = find(pool, event)
-    if lease is None:
+    slot = give_back(pool, event)
+    if slot is None:
         return
-    slot = pool.end(lease)
     if event.lost:
         invalidate(pool)
     if not slot.epochs:
@@ -155,23 +200,25 @@ def invalidate(pool: Pool) -> None:
     for slot in tuple(pool.slots.values()):
         if slot.state is states.IDLE:
             pool.close(slot, do.Reason.BROKEN)
-        else:
-            pool.effects.append(do.Doom(slot.number))
+        elif slot.generation > 0:
+            pool.expire(slot)
 
 
 def find(pool: Pool, event: Release | Discard) -> do.Lease | None:
-    """Return the live lease this message means and free its name, or settle that there is none.
+    """Return the live lease this message means, or settle that there is none.
 
     A lease that ended on our side is forgotten with its late release: a counted no-op, once.
     """
     resource_id, epoch = event.resource_id, event.epoch
-    if epoch is None:
-        epoch = keyed_epoch(pool, resource_id) if pool.keyed else pool.named.get(resource_id, QUEUED)
-    lease = pool.leases.get(epoch)
-    if lease is not None and lease.resource_id == resource_id:
-        if not pool.keyed and resource_id != pool.name:
-            del pool.named[resource_id]
-        return lease
+    if epoch is not None:
+        lease = pool.leases.get(epoch)
+        if lease is not None and lease.acquire.resource_id == resource_id:
+            return lease
+    else:
+        lease = keyed_lease(pool, resource_id) if pool.keyed else pool.named.get(resource_id)
+        if lease is not None:
+            return lease
+        epoch = pool.ended_ids.get(resource_id, 0)
     if epoch in pool.ended and pool.ended[epoch][0] == resource_id:
         pool.forget_ended(epoch)
         pool.counters.stale += 1
@@ -182,18 +229,15 @@ def find(pool: Pool, event: Release | Discard) -> do.Lease | None:
     return None
 
 
-def keyed_epoch(pool: Pool, resource_id: str) -> int:
+def keyed_lease(pool: Pool, resource_id: str) -> do.Lease | None:
     """Return the lease that a bare release of a keyed id means: the oldest live one, if any."""
     lane = pool.lanes.get(resource_id)
     if lane is not None and lane.slot is not None and lane.slot.epochs:
-        return lane.slot.epochs[0]
-    return pool.named.get(resource_id, QUEUED) or detached_epoch(pool, resource_id)
-
-
-def detached_epoch(pool: Pool, resource_id: str) -> int:
-    """Return the oldest lease of a keyed id whose slot was taken out by cleanup."""
-    held = (epoch for epoch, lease in pool.leases.items() if lease.resource_id == resource_id)
-    return next(held, QUEUED)
+        return pool.leases[lane.slot.epochs[0]]
+    if resource_id in pool.ended_ids:
+        return None
+    # Perhaps its slot was taken out by cleanup and has left the lane.
+    return next((x for x in pool.leases.values() if x.resource_id == resource_id), None)
 
 
 def is_held(slot: Slot) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from pepperpy_resources.core.events import Acquire
+
 
 class Why(StrEnum):
     """Why an acquire or a release was denied."""
@@ -41,14 +43,27 @@ class Lease(Effect, frozen=True):
     number, never used twice: what a late message is told from a current one by.
     """
 
-    resource_id: str
     epoch: int
     slot: int
     resource: Any
     since: float
-    owner: Any
-    site: Any
-    ticket: int
+    acquire: Acquire
+    ticket: int = 0
+
+    @property
+    def resource_id(self) -> str:
+        """The id it was acquired by."""
+        return self.acquire.resource_id
+
+    @property
+    def owner(self) -> Any:
+        """Who holds it, as far as that was said."""
+        return self.acquire.owner
+
+    @property
+    def site(self) -> Any:
+        """Where it was acquired, as the spec's borrow_stack wants it."""
+        return self.acquire.site
 
 
 class Ended(Effect, frozen=True):

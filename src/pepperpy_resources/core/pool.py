@@ -33,9 +33,6 @@ class Mode(StrEnum):
 
 DRAINING, FILLING, SUSPECTING = Mode.DRAINING, Mode.FILLING, Mode.SUSPECTING
 
-QUEUED = 0  # stands for an epoch in `Pool.named` while the id's acquire still waits
-
-
 class Pool:
     """One resource type: its slots, leases and queue. Changed by event handlers only."""
 
@@ -46,8 +43,11 @@ class Pool:
         self.keyed = policy.keyed
         self.shared = policy.max_holders > 1
         self.lifo = policy.order == "lifo"
-        self.fresh_for = policy.fresh_for if policy.check_on_acquire else math.inf
+        self.checks = policy.check_on_acquire
+        self.fresh_for = policy.fresh_for
         self.has_reset = policy.has_reset
+        # A returned slot needs more than being laid by.
+        self.careful = policy.has_reset or policy.keyed or self.shared
         self.max_size = policy.max_size
         self.max_waiting = policy.max_waiting
         self.use = counters.use_seconds
@@ -65,8 +65,11 @@ class Pool:
         self.starved: OrderedDict[str | None, Lane] = OrderedDict()  # want, but the type is full
         self.tickets: OrderedDict[int, Ticket] = OrderedDict()  # oldest first
         self.leases: dict[int, do.Lease] = {}  # by epoch
-        self.named: dict[str, int] = {}  # pooled: id -> epoch; keyed: ended leases only
-        self.ended: OrderedDict[int, tuple[str, float]] = OrderedDict()  # ended by us: epoch -> id, at
+        # Pooled: every id that is taken; its live lease, or None while its acquire is queued, or
+        # until the late release of a lease that ended on our side is seen.
+        self.named: dict[str, do.Lease | None] = {}
+        self.ended: OrderedDict[int, tuple[str, float]] = OrderedDict()  # by us: epoch -> id, when
+        self.ended_ids: dict[str, int] = {}  # the latest of each id
         self.pending: list[tuple[int, set[int]]] = []  # asker's ticket, slots it waits to see gone
         self.unready: list[int] = []  # askers of Ready
 
@@ -175,10 +178,16 @@ class Pool:
     def rest(self, slot: Slot) -> None:
         """Put a slot that has just become idle where it is found again."""
         self.promise(slot, promised=False)
-        slot.used = self.now
-        slot.good_until = min(slot.expires, self.now + self.fresh_for)
-        self.idle[slot.number] = slot
+        self.lay_by(slot, self.now)
         self.effects.append(do.Idle(slot.number))
+
+    def lay_by(self, slot: Slot, now: float) -> None:
+        """Enter an idle slot among the idle ones."""
+        slot.used = now
+        slot.good_until = slot.expires
+        if self.checks:
+            slot.good_until = min(slot.expires, now + self.fresh_for)
+        self.idle[slot.number] = slot
 
     def close(self, slot: Slot, why: do.Reason) -> None:
         """Start the close hook; no lease may be left on the slot."""
@@ -199,6 +208,11 @@ class Pool:
     def doom(self, slot: Slot) -> None:
         """Never hand this slot out again, not even after a crash of the supervisor."""
         slot.generation = -1
+        self.expire(slot)
+
+    def expire(self, slot: Slot) -> None:
+        """Have the slot closed when it comes back, whatever its lifetime."""
+        slot.expires = slot.good_until = -math.inf
         self.effects.append(do.Doom(slot.number))
 
     def abandon(self, slot: Slot) -> None:
@@ -268,7 +282,7 @@ class Pool:
         if self.keyed:
             ticket.lane.tickets[number] = ticket
         elif resource_id != self.name:
-            self.named[resource_id] = QUEUED
+            self.named[resource_id] = None
 
     def dequeue(self, ticket: Ticket) -> None:
         """Take a ticket out of its lane, from any place."""
@@ -286,59 +300,52 @@ class Pool:
         self.counters.acquires[outcome] += 1
         self.effects.append(do.Deny(ticket.number, why, ticket.acquire.resource_id, error))
 
-    def grant(self, slot: Slot, acquire: Acquire, ticket: int = 0) -> None:
-        """Lease the slot to whoever sent this acquire."""
-        now, counters, resource_id = self.now, self.counters, acquire.resource_id
+    def lend(self, slot: Slot, acquire: Acquire, now: float, ticket: int = 0) -> do.Lease:
+        """Lease the slot to whoever sent this acquire; the caller makes the effect of it."""
         slot.state = states.GRANT[slot.state]
+        counters = self.counters
         epoch = counters.acquired = counters.acquired + 1
-        lease = self.leases[epoch] = do.Lease(
-            resource_id,
-            epoch,
-            slot.number,
-            slot.resource,
-            now,
-            acquire.owner,
-            acquire.site,
-            ticket,
-        )
+        lease = do.Lease(epoch, slot.number, slot.resource, now, acquire, ticket)
+        self.leases[epoch] = lease
         slot.epochs.append(epoch)
-        if not self.keyed and resource_id != self.name:
-            self.named[resource_id] = epoch
-        self.effects.append(lease)
+        if acquire.resource_id != self.name and not self.keyed:
+            self.named[acquire.resource_id] = lease
+        return lease
 
-    def end(self, lease: do.Lease) -> Slot:
-        """End a lease that its holder gives back."""
-        epoch = lease.epoch
+    def end(self, lease: do.Lease, slot: Slot, now: float) -> None:
+        """End a lease; the caller makes the effect of it."""
+        epoch, use, held = lease.epoch, self.use, now - lease.since
         del self.leases[epoch]
-        slot = self.slots[lease.slot]
         slot.epochs.remove(epoch)
-        use, held = self.use, self.now - lease.since
+        if lease.acquire.resource_id in self.named:
+            del self.named[lease.acquire.resource_id]
         use.counts[bisect_left(BUCKETS, held)] += 1
         use.total += held
-        self.effects.append(do.Ended(lease))
-        return slot
 
     def end_all(self, slot: Slot) -> None:
         """End every lease on this slot on our side, while its holder still believes in it."""
         for epoch in tuple(slot.epochs):
             lease = self.leases[epoch]
-            self.end(lease)
-            self.effects[-1] = do.Ended(lease, late=True)
+            self.end(lease, slot, self.now)
+            self.effects.append(do.Ended(lease, late=True))
             self.remember_ended(epoch, lease.resource_id, self.now)
 
     def remember_ended(self, epoch: int, resource_id: str, at: float) -> None:
         """Keep a lease that ended on our side, so that its late release is recognised."""
         self.ended[epoch] = (resource_id, at)
         if resource_id != self.name:
-            self.named[resource_id] = epoch
+            self.ended_ids[resource_id] = epoch
+            if not self.keyed:
+                self.named[resource_id] = None
         if len(self.ended) > ENDED_KEPT:
             self.forget_ended(next(iter(self.ended)))
 
     def forget_ended(self, epoch: int) -> None:
         """Forget an ended lease: its id is free again."""
         resource_id, _ = self.ended.pop(epoch)
-        if self.named.get(resource_id) == epoch:
-            del self.named[resource_id]
+        if self.ended_ids.get(resource_id) == epoch:
+            del self.ended_ids[resource_id]
+            self.named.pop(resource_id, None)
         self.effects.append(do.Forget(epoch))
 
     # -- choosing a slot

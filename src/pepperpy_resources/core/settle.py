@@ -50,7 +50,7 @@ def serve(pool: Pool, lane: Lane) -> None:
             return
         pool.dequeue(ticket)
         pool.counters.wait_seconds.observe(now - ticket.since)
-        pool.grant(slot, ticket.acquire, ticket.number)
+        pool.effects.append(pool.lend(slot, ticket.acquire, now, ticket.number))
 
 
 def provide(pool: Pool, lane: Lane) -> None:

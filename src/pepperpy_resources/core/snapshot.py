@@ -123,7 +123,7 @@ def find_slot(pool: Pool, resource_id: str) -> int | None:
         lane = pool.lanes.get(resource_id)
         slot = lane.slot if lane is not None else None
         return slot.number if slot is not None and slot.state in LISTED else None
-    lease = pool.leases.get(pool.named.get(resource_id, 0))
+    lease = pool.named.get(resource_id)
     if lease is None or pool.slots[lease.slot].state is not states.LEASED:
         return None
     return lease.slot

@@ -232,7 +232,7 @@ def restore_slot(pool: Pool, saved: SavedSlot, chance: float) -> None:
         pool.leases[lease.epoch] = lease
         slot.epochs.append(lease.epoch)
         if not pool.keyed and lease.resource_id != pool.name:
-            pool.named[lease.resource_id] = lease.epoch
+            pool.named[lease.resource_id] = lease
     pool.add(slot)
     pool.lifetimes.set(slot.number, expires)
     if state is states.IDLE:
