@@ -20,7 +20,7 @@ from pepperpy_resources.actors.handle import ActorHandle
 from pepperpy_resources.actors.host import ASK, Cell, Crashed, Host
 from pepperpy_resources.actors.metrics import Collect, ManagerFigures
 from pepperpy_resources.core.effects import Lease
-from pepperpy_resources.actors.reply import Reply
+from pepperpy_resources.actors.reply import Promise, Reply
 from pepperpy_resources.actors.root import JANITOR, METRICS, Revive, Root
 from pepperpy_resources.core.events import Acquire, Discard, Evict, Ready, Release
 from pepperpy_resources.errors import (
@@ -217,8 +217,15 @@ class DefaultResourceManager(ResourceManager):
         site = (frame.f_code, frame.f_lasti) if gate.line else gate.site(frame)
         message = Acquire(resource_id, timeout, owner, kwargs or None, site)
         lease = gate.deliver(message, ASK)
+        if lease.__class__ is Promise:
+            promise = lease
+            try:
+                lease = await promise
+            except BaseException:
+                gate.cell.forsake(promise)
+                raise
         if lease.__class__ is not Lease:
-            lease = await gate.kept(lease)
+            raise lease.error
         if gate.welcomes:
             lease = await gate.welcomed(message, lease)
         return lease.resource

@@ -18,7 +18,7 @@ from pepperpy_resources.actors.handle import keywords_refused
 from pepperpy_resources.actors.host import ASK
 from pepperpy_resources.actors.pool import TypeState
 from pepperpy_resources.core.effects import Lease
-from pepperpy_resources.actors.reply import Failure
+from pepperpy_resources.actors.reply import Failure, Promise
 from pepperpy_resources.core.events import Acquire, Discard, Release
 from pepperpy_resources.errors import (
     AcquireTimeout,
@@ -68,9 +68,11 @@ class Gate:
 
     async def kept(self, answer: Any) -> Any:
         """Return the answer once it is there; raise what was denied."""
+        if answer.__class__ is Promise:
+            answer = await self.cell.kept(answer)
         if answer.__class__ is Failure:
             raise answer.error
-        return await self.cell.kept(answer)
+        return answer
 
     async def welcomed(self, message: Acquire, lease: Lease) -> Lease:
         """Return the lease after `on_acquire`; one that fails is discarded and the next tried.
@@ -88,7 +90,7 @@ class Gate:
                 raise self._unwelcome(error, left) from error
             again = msgspec.structs.replace(message, timeout=left)
             answer = self.deliver(again, ASK)
-            lease = answer if answer.__class__ is Lease else await self.kept(answer)
+            lease = await self.kept(answer)
         return lease
 
     async def _welcome(self, lease: Lease, deadline: float) -> Exception | None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import msgspec
 
 from pepperpy_resources.actors.host import ASK
+from pepperpy_resources.actors.reply import Promise
 from pepperpy_resources.core.effects import Lease
-from pepperpy_resources.core.events import Acquire
+from pepperpy_resources.core.events import Acquire, Release
 from pepperpy_resources.errors import UsageError
 from pepperpy_resources.gates import Gate, as_seconds
 
@@ -43,8 +44,15 @@ class LeaseContext(msgspec.Struct, Generic[T]):
             self.resource_id, self.timeout, asyncio.current_task(), self.arguments, site
         )
         lease = gate.deliver(message, ASK)
+        if lease.__class__ is Promise:
+            promise = lease
+            try:
+                lease = await promise
+            except BaseException:
+                gate.cell.forsake(promise)
+                raise
         if lease.__class__ is not Lease:
-            lease = await gate.kept(lease)
+            raise lease.error
         if gate.welcomes:
             lease = await gate.welcomed(message, lease)
         self.lease = lease
@@ -56,8 +64,13 @@ class LeaseContext(msgspec.Struct, Generic[T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.lease is not None:
-            self.gate.give_back(self.lease, error, discard=self.discard)
+        lease = self.lease
+        if lease is None:
+            return
+        if error is None and not self.discard:
+            self.gate.deliver(Release(self.resource_id, lease.epoch))
+        else:
+            self.gate.give_back(lease, error, discard=self.discard)
 
 
 class ResourceHandle(Generic[T]):

@@ -274,15 +274,16 @@ class Cell:
     async def kept(self, promise: Promise) -> Any:
         """Wait for a promised answer; a cancellation takes the question, or its answer, back."""
         try:
-            answer = await promise
+            return await promise
         except BaseException:
-            done = promise.done() and not promise.cancelled()
-            promise.cancel()
-            self.withdrawn(promise, promise.result() if done else None)
+            self.forsake(promise)
             raise
-        if answer.__class__ is Failure:
-            raise answer.error
-        return answer
+
+    def forsake(self, promise: Promise) -> None:
+        """Take back a promised answer that its asker will not see."""
+        answered = promise.done() and not promise.cancelled()
+        promise.cancel()
+        self.withdrawn(promise, promise.result() if answered else None)
 
     def withdrawn(self, reply: Reply[Any] | Promise, answer: Any) -> None:
         """Undo what a withdrawn question has, or would have, brought about."""

@@ -13,10 +13,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from pepperpy_resources.core import events as on
-from pepperpy_resources.core.effects import Lease
+from pepperpy_resources.core.effects import Lease, Wait
 from pepperpy_resources.core.pool import ENDED_KEPT
 
 if TYPE_CHECKING:
@@ -42,13 +40,8 @@ class Entry:
     doomed: bool = False
 
 
-class Waiting(msgspec.Struct):
-    """One asker who is answered later, and what was asked."""
-
-    reply: Reply[Any] | Promise
-    message: on.Event
-    since: float
-    deadline: float
+Waiting = tuple["Reply[Any] | Promise", Wait]
+"""One asker who is answered later, and the ticket that says what was asked."""
 
 
 class Ledger:
@@ -92,9 +85,9 @@ class Ledger:
                 for entry in self.entries.values()
             ),
             tickets=tuple(
-                on.SavedTicket(number, waiting.message, waiting.since, waiting.deadline)
-                for number, waiting in self.waiting.items()
-                if isinstance(waiting.message, on.Acquire)
+                ticket
+                for _, ticket in self.waiting.values()
+                if isinstance(ticket.event, on.Acquire)
             ),
             ended=tuple((epoch, name, now) for epoch, (name, _) in self.ended.items()),
             last_slot=self.last_slot,

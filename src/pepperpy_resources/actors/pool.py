@@ -13,7 +13,7 @@ import msgspec
 from pepperpy_resources.actors.base import LoopActor
 from pepperpy_resources.actors.hooks import Hooks
 from pepperpy_resources.actors.host import ASK, LATER, Cell
-from pepperpy_resources.actors.ledger import Entry, Ledger, Waiting
+from pepperpy_resources.actors.ledger import Entry, Ledger
 from pepperpy_resources.actors.refusals import refusal
 from pepperpy_resources.actors.reply import Failure, Promise, Reply
 from pepperpy_resources.clock import chance, now_of
@@ -22,6 +22,7 @@ from pepperpy_resources.core import events as on
 from pepperpy_resources.core.borrowing import acquire_nowait, release_nowait
 from pepperpy_resources.core.counters import Counters
 from pepperpy_resources.core.effects import Lease
+from pepperpy_resources.core.events import Acquire, Release
 from pepperpy_resources.core.machine import handle
 from pepperpy_resources.core.policy import Policy
 from pepperpy_resources.core.pool import Pool
@@ -78,7 +79,7 @@ class TypeState:
         while ledger.waiting:
             denied = TypeParked(f"{self.policy.name!r} is parked and could not be shut in order")
             denied.__cause__ = error
-            ledger.waiting.popitem()[1].reply.resolve(Failure(denied))
+            ledger.waiting.popitem()[1][0].resolve(Failure(denied))
         while ledger.entries:
             self.hooks.close(ledger.entries.popitem()[1])
 
@@ -101,31 +102,37 @@ class ResourceSupervisor(LoopActor):
         self.turn(ledger.restore(self._now(), chance()), None)
         if self.state.parked is not None:
             self.turn(on.Shut(), None)
-        for ticket, waiting in tuple(ledger.waiting.items()):
-            if not isinstance(waiting.message, on.Acquire):
+        for number, (reply, ticket) in tuple(ledger.waiting.items()):
+            if not isinstance(ticket.event, on.Acquire):
                 # An eviction or a drain goes on where it was: asked again, of the new machine.
-                del ledger.waiting[ticket]
-                answer = self.turn(waiting.message, waiting.reply)
+                del ledger.waiting[number]
+                answer = self.turn(ticket.event, reply)
                 if answer is not LATER:
-                    waiting.reply.resolve(answer)
+                    reply.resolve(answer)
 
     def turn(self, message: Any, reply: Any) -> Any:
         """Let one event happen, perform what follows from it, return the answer."""
         kind = message.__class__
-        if kind is on.Release:
-            lease = release_nowait(self.pool, message, self._now())
-            if lease is not None:
+        if kind is Release:
+            returned = release_nowait(self.pool, message, self._now())
+            if returned is not None:
+                lease, granted = returned
                 del self.leases[lease.epoch]
+                if granted is not None:
+                    self.leases[granted.epoch] = granted
+                    self._answer(granted.ticket, granted)
                 return None
-        elif kind is on.Acquire:
-            lease = acquire_nowait(self.pool, message, self._now())
-            if lease is not None:
-                self.leases[lease.epoch] = lease
-                return lease
+        elif kind is Acquire:
+            outcome = acquire_nowait(self.pool, message, self._now())
+            if outcome.__class__ is Lease:
+                self.leases[outcome.epoch] = outcome
+                return outcome
+            if outcome is not None:
+                return self._wait(outcome, message, reply)
         effects = handle(self.pool, message, self._now())
-        return self._other(message, reply) if effects is None else self._perform(
-            effects, message, reply
-        )
+        if effects is None:
+            return self._other(message, reply)
+        return self._perform(effects, message, reply)
 
     def _perform(self, effects: list[do.Effect], message: on.Event, reply: Any) -> Any:
         """Carry the effects out in their order; return what the asker is told."""
@@ -154,23 +161,23 @@ class ResourceSupervisor(LoopActor):
 
     def _answer(self, ticket: int, answer: Any) -> None:
         waiting = self.ledger.waiting.pop(ticket, None)
-        if (waiting is None or not waiting.reply.resolve(answer)) and answer.__class__ is Lease:
-            # Nobody took it: it goes to the next (law 6).
-            self.cell.deliver(on.Release(answer.resource_id, answer.epoch))
+        if waiting is not None and waiting[0].resolve(answer):
+            return
+        if answer.__class__ is Lease:  # nobody took it: it goes to the next (law 6)
+            self.cell.deliver(Release(answer.resource_id, answer.epoch))
 
-    def _wait(self, effect: do.Wait, message: Any, reply: Any) -> Any:
-        ticket = self.ledger.last_ticket = effect.ticket
+    def _wait(self, effect: do.Wait, _message: Any, reply: Any) -> Any:
+        ledger, ticket = self.ledger, effect.ticket
+        ledger.last_ticket = ticket
+        if reply is ASK:
+            promise = Promise(loop=self.state.loop)
+            promise.ticket = ticket
+            ledger.waiting[ticket] = promise, effect
+            return promise
         if reply is None:
             return None
-        promised = reply is ASK
-        if promised:
-            reply = Promise(loop=self.state.loop)
-        else:
-            reply.cell = self.cell
-        reply.ticket = ticket
-        self.ledger.waiting[ticket] = Waiting(reply, message, self.pool.now, effect.deadline)
-        if promised:
-            return reply
+        reply.cell, reply.ticket = self.cell, ticket
+        ledger.waiting[ticket] = reply, effect
         if reply.withdrawn:  # by another thread, before this turn
             self.cell.deliver(on.Cancel(ticket))
         return LATER
@@ -246,13 +253,13 @@ class ResourceSupervisor(LoopActor):
 
     def undo(self, reply: Reply[Any] | Promise, answer: Any) -> on.Event | None:
         """Return what takes a withdrawn acquire back: out of the queue, or its lease."""
-        if type(answer) is Lease:
-            return on.Release(answer.resource_id, answer.epoch)
+        if isinstance(answer, Lease):
+            return Release(answer.resource_id, answer.epoch)
         waiting = self.ledger.waiting.get(reply.ticket)
-        if waiting is None or waiting.reply is not reply:
+        if waiting is None or waiting[0] is not reply:
             return None
         del self.ledger.waiting[reply.ticket]
-        return on.Cancel(reply.ticket) if isinstance(waiting.message, on.Acquire) else None
+        return on.Cancel(reply.ticket) if isinstance(waiting[1].event, Acquire) else None
 
     def reconcile(self, message: Any, _reply: Any, answer: Any) -> Any:
         """Mend the ledger after a crash in this message's turn (law 10)."""
@@ -276,14 +283,12 @@ class ResourceSupervisor(LoopActor):
 
     def _void_acquire(self, message: on.Acquire) -> None:
         """Undo what was performed for an acquire whose asker is told of the crash."""
-        for ticket, waiting in tuple(self.ledger.waiting.items()):
-            if waiting.message is message:
-                del self.ledger.waiting[ticket]
+        for number, (_, ticket) in tuple(self.ledger.waiting.items()):
+            if ticket.event is message:
+                del self.ledger.waiting[number]
         for lease in tuple(self.ledger.leases.values()):
-            if not lease.ticket and lease.epoch == self.pool.counters.acquired:
-                unanswered = lease.resource_id == message.resource_id
-                if unanswered and lease.owner is message.owner and lease.site is message.site:
-                    self.ledger.void(lease)
+            if lease.acquire is message:
+                self.ledger.void(lease)
 
     def _doom_outcome(self, message: on.Outcome) -> None:
         entry = self.ledger.entries.get(message.slot)
@@ -313,4 +318,4 @@ PERFORM: dict[type[do.Effect], Callable[..., Any]] = {
     do.Report: ResourceSupervisor._report,
 }
 
-__all__ = ["Describe", "Lease", "PoolSnapshot", "ResourceSupervisor", "TypeState", "Waiting"]
+__all__ = ["Describe", "Lease", "PoolSnapshot", "ResourceSupervisor", "TypeState"]

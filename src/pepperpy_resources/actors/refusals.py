@@ -98,7 +98,7 @@ def in_use(pool: Pool, deny: Deny) -> ResourceError:
     """Name the holder of an id that was asked for twice."""
     if isinstance(deny.error, Lease):
         state = holder(pool, deny.error)
-    elif deny.resource_id in {ticket.acquire.resource_id for ticket in pool.tickets.values()}:
+    elif deny.resource_id in {ticket.event.resource_id for ticket in pool.tickets.values()}:
         state = f"{deny.resource_id!r} is queued"
     else:
         state = f"{deny.resource_id!r} was ended by us and its holder has not released it yet"

@@ -10,33 +10,45 @@ from pepperpy_resources.core import states
 from pepperpy_resources.core.events import Acquire, Cancel, Discard, Release
 from pepperpy_resources.core.pool import DRAINING, Pool
 from pepperpy_resources.core.settle import provide, settle
-from pepperpy_resources.core.slots import Lane, Slot, Ticket
+from pepperpy_resources.core.slots import Lane, Slot
+from pepperpy_resources.core.states import LAID_BY
 
 
-def acquire_nowait(pool: Pool, event: Acquire, now: float) -> do.Lease | None:
-    """Grant an idle slot of a pooled type at once; None, and nothing changed, in any other case.
+def acquire_nowait(pool: Pool, event: Acquire, now: float) -> do.Lease | do.Wait | None:
+    """Grant an idle slot of a pooled type, or queue where all are leased.
 
-    This is the whole of the commonest acquire: the supervisor tries it before anything else.
+    Returns None, and has changed nothing, wherever anything else is to be done: then `acquire`
+    decides. The supervisor tries this first, because it is the whole of the commonest acquire.
     """
-    if pool.tickets or pool.modes or pool.keyed or event.resource_id in pool.named:
+    if pool.modes or pool.keyed or event.resource_id in pool.named:
         return None
     idle = pool.idle
-    if not idle:
-        return None
-    slot = idle.popitem(pool.lifo)[1]
-    if now >= slot.good_until:
+    if idle and not pool.tickets:
+        slot = idle.popitem(pool.lifo)[1]
+        if now < slot.good_until:
+            return pool.lend(slot, event, now)
         idle[slot.number] = slot
         idle.move_to_end(slot.number, pool.lifo)
         return None
-    return pool.lend(slot, event, now)
+    if idle or pool.size < pool.max_size or event.timeout is not None:
+        return None
+    if len(pool.tickets) >= pool.max_waiting:
+        return None
+    pool.last_ticket = number = pool.last_ticket + 1
+    ticket = do.Wait(number, event, now, now + pool.patient_for)
+    if ticket.deadline < pool.patience:
+        return None
+    pool.enqueue(ticket, event)
+    return ticket
 
 
-def release_nowait(pool: Pool, event: Release, now: float) -> do.Lease | None:
-    """End a lease and lay its slot by for the next; None, and nothing changed, in any other case.
+def release_nowait(pool: Pool, event: Release, now: float) -> Returned | None:
+    """End a lease and hand its slot to who waits longest, or lay it by.
 
-    The whole of the commonest release, for which nobody waits; returns the lease that ended.
+    Returns None, and has changed nothing, wherever anything else is to be done: then `release`
+    decides.
     """
-    if pool.tickets or pool.modes or pool.careful:
+    if pool.modes or pool.careful:
         return None
     if event.epoch is None:
         lease = pool.named.get(event.resource_id)
@@ -44,13 +56,22 @@ def release_nowait(pool: Pool, event: Release, now: float) -> do.Lease | None:
         lease = pool.leases.get(event.epoch)
     if lease is None or lease.acquire.resource_id != event.resource_id:
         return None
-    slot = pool.slots[lease.slot]
+    slot, tickets = pool.slots[lease.slot], pool.tickets
     if now >= slot.expires:
         return None
+    if not tickets:
+        pool.end(lease, slot, now)
+        slot.state = LAID_BY
+        pool.lay_by(slot, now)
+        return lease, None
+    ticket = tickets[next(iter(tickets))]
+    if pool.idle or ticket.deadline <= now:
+        return None
     pool.end(lease, slot, now)
-    slot.state = states.RELEASE[slot.state]
-    pool.lay_by(slot, now)
-    return lease
+    return lease, pool.lend_to(ticket, slot, now)
+
+
+Returned = tuple[do.Lease, do.Lease | None]
 
 
 def acquire(pool: Pool, event: Acquire) -> None:
@@ -91,18 +112,28 @@ def queue(pool: Pool, lane: Lane, event: Acquire) -> None:
     timeout = pool.policy.acquire_timeout if event.timeout is None else event.timeout
     # Whoever does not wait is denied below, after a creation was set off for the next one.
     deadline = pool.now + timeout if timeout > 0 else math.inf
-    number = pool.wait(deadline)
-    ticket = Ticket(number, lane, event, pool.now, deadline)
-    pool.enqueue(ticket)
+    pool.last_ticket = number = pool.last_ticket + 1
+    ticket = do.Wait(number, event, pool.now, deadline)
+    pool.effects.append(ticket)
+    pool.enqueue(ticket, event)
     provide(pool, lane)  # nothing can be granted: nothing was idle, or others wait before it
-    if timeout <= 0:
-        pool.deny(ticket, do.Why.TIMEOUT, "timeout", lane.error)
-    elif len(pool.tickets) - pool.promised > pool.max_waiting:
-        pool.deny(ticket, do.Why.QUEUE_FULL, "refused")
-    elif lane.failures and out_of_attempts(pool, lane) and not lane.promised:
-        pool.deny(ticket, do.Why.BROKEN, "error", lane.error)
-    else:
+    denial = denied_at_once(pool, lane, timeout)
+    if denial is not None:
+        pool.deny(ticket, *denial, lane.error)
+        settle(pool, lane)
+    elif deadline < pool.armed:
         pool.arm(deadline)
+
+
+def denied_at_once(pool: Pool, lane: Lane, timeout: float) -> tuple[do.Why, str] | None:
+    """Return why a newly queued acquire may not wait, and what it is counted as."""
+    if timeout <= 0:
+        return do.Why.TIMEOUT, "timeout"
+    if len(pool.tickets) - pool.promised > pool.max_waiting:
+        return do.Why.QUEUE_FULL, "refused"
+    if lane.failures and out_of_attempts(pool, lane) and not lane.promised:
+        return do.Why.BROKEN, "error"
+    return None
 
 
 def out_of_attempts(pool: Pool, lane: Lane) -> bool:
@@ -118,21 +149,25 @@ def refuse(pool: Pool, why: do.Why, resource_id: str, detail: Any = None) -> Non
 
 
 PLAIN = (str, bytes, int, float, bool, type(None))
+DEEPEST = 32  # levels of nesting; deeper, or cyclic, arguments are compared by identity
 
 
-def alike(given: Any, known: Any) -> bool:
+def alike(given: Any, known: Any, depth: int = 0) -> bool:
     """Compare factory arguments: plain data by value, everything else by identity.
 
     A user's `__eq__` must not run inside a turn (law 2).
     """
     if given is known:
         return True
-    if type(given) is not type(known):
+    if type(given) is not type(known) or depth > DEEPEST:
         return False
-    if isinstance(given, dict):
-        return given.keys() == known.keys() and all(alike(given[k], known[k]) for k in given)
+    if type(given) is dict:
+        if not all(type(key) is str for key in (*given, *known)) or given.keys() != known.keys():
+            return False
+        return all(alike(given[key], known[key], depth + 1) for key in given)
     if type(given) in (list, tuple):
-        return len(given) == len(known) and all(map(alike, given, known))
+        pairs = zip(given, known, strict=False)
+        return len(given) == len(known) and all(alike(a, b, depth + 1) for a, b in pairs)
     return type(given) in PLAIN and bool(given == known)
 
 
@@ -142,9 +177,10 @@ def cancel(pool: Pool, event: Cancel) -> None:
     if ticket is None:
         pool.counters.stale += 1
         return
+    lane = pool.lane_of(ticket)
     pool.dequeue(ticket)
     pool.counters.acquires["cancelled"] += 1
-    settle(pool, ticket.lane)
+    settle(pool, lane)
 
 
 def release(pool: Pool, event: Release) -> None:
@@ -153,7 +189,7 @@ def release(pool: Pool, event: Release) -> None:
     if slot is None:
         return
     lane, now = slot.lane, pool.now
-    if slot.epochs:
+    if slot.leases:
         pass  # a shared slot with holders left
     elif now >= slot.expires:
         pool.close(slot, pool.unfit(slot) or do.Reason.CLEANUP)
@@ -187,7 +223,7 @@ def discard(pool: Pool, event: Discard) -> None:
         return
     if event.lost:
         invalidate(pool)
-    if not slot.epochs:
+    if not slot.leases:
         pool.close(slot, do.Reason.BROKEN)
     elif slot.state is states.LEASED:
         pool.detach(slot)
@@ -218,7 +254,7 @@ def find(pool: Pool, event: Release | Discard) -> do.Lease | None:
         lease = keyed_lease(pool, resource_id) if pool.keyed else pool.named.get(resource_id)
         if lease is not None:
             return lease
-        epoch = pool.ended_ids.get(resource_id, 0)
+        epoch = pool.ended_ids.get(resource_id, [0])[0]
     if epoch in pool.ended and pool.ended[epoch][0] == resource_id:
         pool.forget_ended(epoch)
         pool.counters.stale += 1
@@ -232,8 +268,8 @@ def find(pool: Pool, event: Release | Discard) -> do.Lease | None:
 def keyed_lease(pool: Pool, resource_id: str) -> do.Lease | None:
     """Return the lease that a bare release of a keyed id means: the oldest live one, if any."""
     lane = pool.lanes.get(resource_id)
-    if lane is not None and lane.slot is not None and lane.slot.epochs:
-        return pool.leases[lane.slot.epochs[0]]
+    if lane is not None and lane.slot is not None and lane.slot.leases:
+        return next(iter(lane.slot.leases.values()))
     if resource_id in pool.ended_ids:
         return None
     # Perhaps its slot was taken out by cleanup and has left the lane.

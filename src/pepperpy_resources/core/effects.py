@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Any
 
@@ -74,10 +75,15 @@ class Ended(Effect, frozen=True):
 
 
 class Wait(Effect, frozen=True):
-    """The asker of this event is answered by a later one, under this ticket."""
+    """The asker of this event is answered by a later one, under this ticket.
+
+    For an acquire it is the ticket itself: its deadline is absolute and never moves.
+    """
 
     ticket: int
-    deadline: float
+    event: Any  # the `Acquire` that waits, or whatever else was asked
+    since: float
+    deadline: float = math.inf
 
 
 class Deny(Effect, frozen=True):

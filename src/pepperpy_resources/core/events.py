@@ -163,20 +163,11 @@ class SavedSlot(msgspec.Struct, frozen=True):
     leases: tuple[Any, ...]
 
 
-class SavedTicket(msgspec.Struct, frozen=True):
-    """One queued acquire, for `Restore`: it keeps its place and its deadline."""
-
-    number: int
-    acquire: Acquire
-    since: float
-    deadline: float
-
-
 class Restore(Event, frozen=True):
     """Build a new machine from what the performer knows: the first event of every incarnation."""
 
     slots: tuple[SavedSlot, ...] = ()
-    tickets: tuple[SavedTicket, ...] = ()
+    tickets: tuple[Any, ...] = ()  # the `Wait` of each queued acquire, oldest first
     ended: tuple[tuple[int, str, float], ...] = ()
     last_slot: int = 0
     last_ticket: int = 0

@@ -90,36 +90,36 @@ def creation_failed(
 
 def check_passed(pool: Pool, event: CheckPassed) -> None:
     """The resource is good: idle, and as fresh as if just used."""
-    slot = expected(pool, event, states.READY)
-    if slot is not None and slot.state is states.CHECKING:
+    slot = expected(pool, event, states.PASSED)
+    if slot is not None:
         slot.suspect = False
-        back_to_idle(pool, slot)
+        back_to_idle(pool, slot, states.PASSED)
 
 
 def check_failed(pool: Pool, event: CheckFailed) -> None:
     """The resource is bad: closed, and all idle ones are suspect; `lost`: all are invalid."""
-    slot = expected(pool, event, states.READY)
-    if slot is not None and slot.state is states.CHECKING:
+    slot = expected(pool, event, states.PASSED)
+    if slot is not None:
         found_bad(pool, slot, "check", lost=event.lost)
         settle(pool, slot.lane)
 
 
 def reset_done(pool: Pool, event: ResetDone) -> None:
     """The resource is clean again, or closed if the reset failed."""
-    slot = expected(pool, event, states.READY)
-    if slot is None or slot.state is not states.RESETTING:
+    slot = expected(pool, event, states.CLEANED)
+    if slot is None:
         return
     if event.error is None:
-        back_to_idle(pool, slot)
+        back_to_idle(pool, slot, states.CLEANED)
     else:
         found_bad(pool, slot, "reset", lost=event.lost)
         settle(pool, slot.lane)
 
 
-def back_to_idle(pool: Pool, slot: Slot) -> None:
+def back_to_idle(pool: Pool, slot: Slot, row: states.Row) -> None:
     """A check or reset went well."""
     pool.hook_deadlines.drop(slot.number)
-    pool.move(slot, states.READY)
+    pool.move(slot, row)
     pool.rest(slot)
     if (why := pool.unfit(slot)) is not None:
         pool.close(slot, why)
@@ -154,7 +154,7 @@ def closed(pool: Pool, event: Closed) -> None:
     slot = expected(pool, event, states.CLOSED)
     if slot is None:
         return
-    if event.error is not None:
+    if event.error is not None and slot.state is not states.ABANDONED:  # counted when it was
         pool.counters.errors["close"] += 1
     pool.remove(slot, states.CLOSED)
     settle(pool, slot.lane)

@@ -16,10 +16,11 @@ from typing import Any
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import states
 from pepperpy_resources.core.counters import BUCKETS, Counters
-from pepperpy_resources.core.events import Acquire
+from pepperpy_resources.core.effects import Lease
+from pepperpy_resources.core.events import Acquire, Event
 from pepperpy_resources.core.policy import Policy
-from pepperpy_resources.core.slots import Lane, Slot, Ticket
-from pepperpy_resources.core.states import State
+from pepperpy_resources.core.slots import Lane, Slot
+from pepperpy_resources.core.states import LENT, State
 from pepperpy_resources.core.waiting import Deadlines
 
 
@@ -49,8 +50,10 @@ class Pool:
         # A returned slot needs more than being laid by.
         self.careful = policy.has_reset or policy.keyed or self.shared
         self.max_size = policy.max_size
+        self.patient_for = policy.acquire_timeout
         self.max_waiting = policy.max_waiting
-        self.use = counters.use_seconds
+        self.use, self.use_counts = counters.use_seconds, counters.use_seconds.counts
+        self.waited, self.wait_counts = counters.wait_seconds, counters.wait_seconds.counts
 
         self.now = 0.0
         self.effects: list[do.Effect] = []
@@ -63,13 +66,13 @@ class Pool:
         self.counts = {s: 0 for s in State if s not in (states.IDLE, states.LEASED)}
         self.lanes: dict[str | None, Lane] = {}
         self.starved: OrderedDict[str | None, Lane] = OrderedDict()  # want, but the type is full
-        self.tickets: OrderedDict[int, Ticket] = OrderedDict()  # oldest first
-        self.leases: dict[int, do.Lease] = {}  # by epoch
+        self.tickets: OrderedDict[int, do.Wait] = OrderedDict()  # oldest first
+        self.leases: dict[int, Lease] = {}  # by epoch
         # Pooled: every id that is taken; its live lease, or None while its acquire is queued, or
         # until the late release of a lease that ended on our side is seen.
-        self.named: dict[str, do.Lease | None] = {}
+        self.named: dict[str, Lease | None] = {}
         self.ended: OrderedDict[int, tuple[str, float]] = OrderedDict()  # by us: epoch -> id, when
-        self.ended_ids: dict[str, int] = {}  # the latest of each id
+        self.ended_ids: dict[str, list[int]] = {}  # the same by id
         self.pending: list[tuple[int, set[int]]] = []  # asker's ticket, slots it waits to see gone
         self.unready: list[int] = []  # askers of Ready
 
@@ -80,7 +83,8 @@ class Pool:
         self.ready = False  # min_idle has been reached once
         self.modes: set[Mode] = set()
 
-        self.ticket_deadlines: Deadlines[int] = Deadlines()
+        self.patience = math.inf  # no ticket with the spec's own timeout comes due before it
+        self.ticket_deadlines: Deadlines[int] = Deadlines()  # of tickets with one of their own
         self.hook_deadlines: Deadlines[int] = Deadlines()
         self.retries: Deadlines[str] = Deadlines()  # lane key, "" for the pooled lane
         self.lifetimes: Deadlines[int] = Deadlines()  # looked at by sweeps only
@@ -128,6 +132,15 @@ class Pool:
         if at < self.armed:
             self.armed = at
             self.effects.append(do.Wake(at))
+
+    def next_due(self) -> float:
+        """Return when the next deadline of any kind comes due."""
+        return min(
+            self.patience,
+            self.ticket_deadlines.next(),
+            self.hook_deadlines.next(),
+            self.retries.next(),
+        )
 
     def hook_started(self, slot: Slot, timeout: float) -> None:
         """Give the hook that an effect starts on this slot its deadline."""
@@ -261,71 +274,102 @@ class Pool:
                     self.effects.append(do.Answer(ticket))
         self.pending = [entry for entry in self.pending if entry[1]]
 
-    def answer_when_gone(self, awaited: set[int]) -> None:
+    def answer_when_gone(self, event: Event, awaited: set[int]) -> None:
         """Keep the asker waiting until all these slots are gone or abandoned."""
         if awaited:
-            self.pending.append((self.wait(), awaited))
+            self.pending.append((self.wait(event).ticket, awaited))
 
-    def wait(self, deadline: float = math.inf) -> int:
-        """Keep the asker of this event waiting; return the ticket it is answered under."""
+    def wait(self, event: Event) -> do.Wait:
+        """Keep the asker of this event waiting; return its ticket."""
         self.last_ticket += 1
-        self.effects.append(do.Wait(self.last_ticket, deadline))
-        return self.last_ticket
+        ticket = do.Wait(self.last_ticket, event, self.now)
+        self.effects.append(ticket)
+        return ticket
 
     # -- tickets and leases
 
-    def enqueue(self, ticket: Ticket) -> None:
+    def lane_of(self, ticket: do.Wait) -> Lane:
+        """Return the lane a queued ticket waits in."""
+        return self.lanes[ticket.event.resource_id if self.keyed else None]
+
+    def enqueue(self, ticket: do.Wait, event: Acquire) -> None:
         """Put a ticket at the end of its lane."""
-        number, resource_id = ticket.number, ticket.acquire.resource_id
+        number, deadline, resource_id = ticket.ticket, ticket.deadline, event.resource_id
         self.tickets[number] = ticket
-        self.ticket_deadlines.set(number, ticket.deadline)
         if self.keyed:
-            ticket.lane.tickets[number] = ticket
+            self.lanes[resource_id].tickets[number] = ticket
         elif resource_id != self.name:
             self.named[resource_id] = None
+        if event.timeout is not None:
+            self.ticket_deadlines.set(number, deadline)
+        if deadline < self.patience:
+            # Tickets with the spec's own timeout come due in the order they came in: one bound
+            # for all of them is enough, and it may be earlier than need be.
+            self.patience = deadline
+            self.arm(deadline)
 
-    def dequeue(self, ticket: Ticket) -> None:
+    def dequeue(self, ticket: do.Wait) -> None:
         """Take a ticket out of its lane, from any place."""
-        number, resource_id = ticket.number, ticket.acquire.resource_id
+        number, event = ticket.ticket, ticket.event
         del self.tickets[number]
-        self.ticket_deadlines.drop(number)
+        if event.timeout is not None:
+            self.ticket_deadlines.drop(number)
         if self.keyed:
-            del ticket.lane.tickets[number]
-        elif resource_id != self.name:
-            del self.named[resource_id]
+            del self.lanes[event.resource_id].tickets[number]
+        elif event.resource_id in self.named:
+            del self.named[event.resource_id]
 
-    def deny(self, ticket: Ticket, why: do.Why, outcome: str, error: Any = None) -> None:
+    def overdue_tickets(self) -> list[do.Wait]:
+        """Return the tickets whose time has come; costs by what is due, not by what waits."""
+        due = [self.tickets[number] for number in self.ticket_deadlines.pop_due(self.now)]
+        if self.now >= self.patience:
+            self.patience = math.inf
+            for ticket in self.tickets.values():
+                if ticket.event.timeout is None:
+                    if ticket.deadline > self.now:
+                        self.patience = ticket.deadline
+                        break
+                    due.append(ticket)
+        return due
+
+    def lend_to(self, ticket: do.Wait, slot: Slot, now: float) -> Lease:
+        """Lease the slot to a queued ticket; the caller makes the effect of it."""
+        self.dequeue(ticket)
+        waited = now - ticket.since
+        self.wait_counts[bisect_left(BUCKETS, waited)] += 1
+        self.waited.total += waited
+        return self.lend(slot, ticket.event, now, ticket.ticket)
+
+    def deny(self, ticket: do.Wait, why: do.Why, outcome: str, error: Any = None) -> None:
         """Refuse a queued ticket; `outcome` is the label it is counted under."""
         self.dequeue(ticket)
         self.counters.acquires[outcome] += 1
-        self.effects.append(do.Deny(ticket.number, why, ticket.acquire.resource_id, error))
+        self.effects.append(do.Deny(ticket.ticket, why, ticket.event.resource_id, error))
 
-    def lend(self, slot: Slot, acquire: Acquire, now: float, ticket: int = 0) -> do.Lease:
+    def lend(self, slot: Slot, acquire: Acquire, now: float, ticket: int = 0) -> Lease:
         """Lease the slot to whoever sent this acquire; the caller makes the effect of it."""
-        slot.state = states.GRANT[slot.state]
-        counters = self.counters
+        slot.state = LENT
+        counters, resource_id = self.counters, acquire.resource_id
         epoch = counters.acquired = counters.acquired + 1
-        lease = do.Lease(epoch, slot.number, slot.resource, now, acquire, ticket)
-        self.leases[epoch] = lease
-        slot.epochs.append(epoch)
-        if acquire.resource_id != self.name and not self.keyed:
-            self.named[acquire.resource_id] = lease
+        lease = Lease(epoch, slot.number, slot.resource, now, acquire, ticket)
+        self.leases[epoch] = slot.leases[epoch] = lease
+        if resource_id != self.name and not self.keyed:
+            self.named[resource_id] = lease
         return lease
 
-    def end(self, lease: do.Lease, slot: Slot, now: float) -> None:
+    def end(self, lease: Lease, slot: Slot, now: float) -> None:
         """End a lease; the caller makes the effect of it."""
-        epoch, use, held = lease.epoch, self.use, now - lease.since
+        epoch, held, resource_id = lease.epoch, now - lease.since, lease.acquire.resource_id
         del self.leases[epoch]
-        slot.epochs.remove(epoch)
-        if lease.acquire.resource_id in self.named:
-            del self.named[lease.acquire.resource_id]
-        use.counts[bisect_left(BUCKETS, held)] += 1
-        use.total += held
+        del slot.leases[epoch]
+        if resource_id in self.named:
+            del self.named[resource_id]
+        self.use_counts[bisect_left(BUCKETS, held)] += 1
+        self.use.total += held
 
     def end_all(self, slot: Slot) -> None:
         """End every lease on this slot on our side, while its holder still believes in it."""
-        for epoch in tuple(slot.epochs):
-            lease = self.leases[epoch]
+        for epoch, lease in tuple(slot.leases.items()):
             self.end(lease, slot, self.now)
             self.effects.append(do.Ended(lease, late=True))
             self.remember_ended(epoch, lease.resource_id, self.now)
@@ -334,7 +378,7 @@ class Pool:
         """Keep a lease that ended on our side, so that its late release is recognised."""
         self.ended[epoch] = (resource_id, at)
         if resource_id != self.name:
-            self.ended_ids[resource_id] = epoch
+            self.ended_ids.setdefault(resource_id, []).append(epoch)
             if not self.keyed:
                 self.named[resource_id] = None
         if len(self.ended) > ENDED_KEPT:
@@ -343,9 +387,11 @@ class Pool:
     def forget_ended(self, epoch: int) -> None:
         """Forget an ended lease: its id is free again."""
         resource_id, _ = self.ended.pop(epoch)
-        if self.ended_ids.get(resource_id) == epoch:
-            del self.ended_ids[resource_id]
-            self.named.pop(resource_id, None)
+        if resource_id in self.ended_ids:
+            self.ended_ids[resource_id].remove(epoch)
+            if not self.ended_ids[resource_id]:
+                del self.ended_ids[resource_id]
+                self.named.pop(resource_id, None)
         self.effects.append(do.Forget(epoch))
 
     # -- choosing a slot
@@ -390,7 +436,7 @@ class Pool:
         slot = lane.slot
         if slot is None or slot.state is not states.LEASED or self.unfit(slot):
             return None
-        return slot if len(slot.epochs) < self.policy.max_holders else None
+        return slot if len(slot.leases) < self.policy.max_holders else None
 
 
 ENDED_KEPT = 10_000

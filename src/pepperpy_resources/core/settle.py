@@ -22,7 +22,13 @@ def settle(pool: Pool, lane: Lane) -> None:
     if lane.tickets:
         provide(pool, lane)
     elif pool.keyed and not lane.size and pool.now >= lane.retry_at:
-        pool.lanes.pop(lane.key, None)  # kept while it backs off, or the backoff would be forgotten
+        forget(pool, lane)  # not while it backs off, or the backoff would be forgotten
+
+
+def forget(pool: Pool, lane: Lane) -> None:
+    """Drop a lane that has neither slots nor tickets, unless another has taken its key since."""
+    if pool.lanes.get(lane.key) is lane:
+        del pool.lanes[lane.key]
         pool.starved.pop(lane.key, None)
 
 
@@ -48,9 +54,7 @@ def serve(pool: Pool, lane: Lane) -> None:
         slot = pool.take(lane)
         if slot is None:
             return
-        pool.dequeue(ticket)
-        pool.counters.wait_seconds.observe(now - ticket.since)
-        pool.effects.append(pool.lend(slot, ticket.acquire, now, ticket.number))
+        pool.effects.append(pool.lend_to(ticket, slot, now))
 
 
 def provide(pool: Pool, lane: Lane) -> None:
@@ -61,7 +65,9 @@ def provide(pool: Pool, lane: Lane) -> None:
     while need > 0:
         # While a failed check makes all idle slots suspect, they are not worth waiting for:
         # the ticket gets a creation, and the slots are checked in the background (`probe`).
-        slot = None if SUSPECTING in pool.modes else pool.next_idle(lane)
+        # A key has no other slot than its own, suspect or not.
+        skip = SUSPECTING in pool.modes and not pool.keyed
+        slot = None if skip else pool.next_idle(lane)
         if slot is not None:
             pool.check(slot, promised=True)
         elif may_open(pool, lane):

@@ -1,4 +1,4 @@
-"""The pool's records: slots, the tickets that wait for them, and the lanes both belong to."""
+"""The pool's records: slots, and the lanes that they and the tickets belong to."""
 
 from __future__ import annotations
 
@@ -7,20 +7,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
-from pepperpy_resources.core.events import Acquire
+from pepperpy_resources.core.effects import Lease, Wait
 from pepperpy_resources.core.states import State
-
-
-class Ticket(msgspec.Struct, frozen=True):
-    """One queued acquire. Its deadline is absolute and never moves."""
-
-    number: int
-    lane: Lane
-    acquire: Acquire
-    since: float
-    deadline: float
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +27,7 @@ class Slot:
     resource: Any = None
     promised: bool = False  # counted in lane.promised
     attached: bool = True  # counted in lane.size
-    epochs: list[int] = field(default_factory=list[int])  # the leases on it
+    leases: dict[int, Lease] = field(default_factory=dict[int, Lease])  # on it, by epoch
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +41,7 @@ class Lane:
     key: str | None
     limit: int  # creations at once: 1 after a failure, then doubling
     arguments: dict[str, Any] | None = None
-    tickets: OrderedDict[int, Ticket] = field(default_factory=OrderedDict[int, Ticket])
+    tickets: OrderedDict[int, Wait] = field(default_factory=OrderedDict[int, Wait])
     slot: Slot | None = None  # keyed only: the one attached slot
     size: int = 0  # slots attached
     opening: int = 0  # slots being opened

@@ -57,7 +57,7 @@ def snapshot(pool: Pool, now: float) -> PoolSnapshot:
             for x in tuple(pool.leases.values())
         ),
         tickets=tuple(
-            TicketView(t.acquire.resource_id, now - t.since, t.deadline - now, t.acquire.owner)
+            TicketView(t.event.resource_id, now - t.since, t.deadline - now, t.event.owner)
             for t in tuple(pool.tickets.values())
         ),
         opened=pool.counters.opened,

@@ -1,9 +1,9 @@
 """The transition table: every state a slot can be in, and every move it can make.
 
     Opening ──opened──▶ Idle ──grant──▶ Leased ──release──▶ Idle
-       │                 │  ▲             │ │ ╲──reset──▶ Resetting ──ready──▶ Idle
+       │                 │  ▲             │ │ ╲──reset──▶ Resetting ──cleaned──▶ Idle
        │               check│             │ ╰─detach─▶ Detached (out, never handed out again)
-       │                 ▼  │ready        │
+       │                 ▼  │passed       │
        │               Checking           │
        │                 │                │
        ├──failed──▶ gone ╰──── close ─────┴──▶ Closing ──closed──▶ gone
@@ -46,9 +46,10 @@ TRANSITIONS: dict[str, Row] = {
     "failed": {OPENING: GONE, ABANDONED: GONE},
     "grant": {IDLE: LEASED, LEASED: LEASED},
     "check": {IDLE: CHECKING},
-    "ready": {CHECKING: IDLE, RESETTING: IDLE},
+    "passed": {CHECKING: IDLE},
     "release": {LEASED: IDLE},
     "reset": {LEASED: RESETTING},
+    "cleaned": {RESETTING: IDLE},
     "detach": {LEASED: DETACHED},
     "close": {
         IDLE: CLOSING,
@@ -63,5 +64,8 @@ TRANSITIONS: dict[str, Row] = {
 
 GRANT, RELEASE = TRANSITIONS["grant"], TRANSITIONS["release"]
 OPENED, FAILED, CLOSED = TRANSITIONS["opened"], TRANSITIONS["failed"], TRANSITIONS["closed"]
-CHECK, READY, RESET = TRANSITIONS["check"], TRANSITIONS["ready"], TRANSITIONS["reset"]
+CHECK, PASSED = TRANSITIONS["check"], TRANSITIONS["passed"]
+RESET, CLEANED = TRANSITIONS["reset"], TRANSITIONS["cleaned"]
+# What the table says of the two moves that every lease makes.
+LENT, LAID_BY = GRANT[IDLE], RELEASE[LEASED]
 CLOSE, DETACH, OVERDUE = TRANSITIONS["close"], TRANSITIONS["detach"], TRANSITIONS["overdue"]

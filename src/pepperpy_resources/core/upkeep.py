@@ -9,13 +9,13 @@ import re
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import states
 from pepperpy_resources.core.borrowing import is_held
+from pepperpy_resources.core.effects import Wait
 from pepperpy_resources.core.events import (
     Drain,
     Evict,
     Ready,
     Restore,
     SavedSlot,
-    SavedTicket,
     Shut,
     Sweep,
     Tick,
@@ -23,7 +23,7 @@ from pepperpy_resources.core.events import (
 from pepperpy_resources.core.outcomes import creation_failed, found_bad
 from pepperpy_resources.core.pool import DRAINING, ENDED_FOR, FILLING, Pool
 from pepperpy_resources.core.settle import settle
-from pepperpy_resources.core.slots import Slot, Ticket
+from pepperpy_resources.core.slots import Lane, Slot
 
 
 class Overdue(Exception):  # noqa: N818 - not raised; it stands for a failure as a cause
@@ -33,21 +33,22 @@ class Overdue(Exception):  # noqa: N818 - not raised; it stands for a failure as
 def tick(pool: Pool, _: Tick) -> None:
     """Act on every deadline that has passed, then ask to be woken for the next."""
     pool.armed = math.inf
-    for number in pool.ticket_deadlines.pop_due(pool.now):
-        ticket = pool.tickets[number]
-        pool.deny(ticket, do.Why.TIMEOUT, "timeout", ticket.lane.error)
-        settle(pool, ticket.lane)
+    lanes: dict[str | None, Lane] = {}
+    for ticket in pool.overdue_tickets():
+        lane = pool.lane_of(ticket)
+        lanes[lane.key] = lane
+        pool.deny(ticket, do.Why.TIMEOUT, "timeout", lane.error)
+    for lane in lanes.values():
+        settle(pool, lane)
     for number in pool.hook_deadlines.pop_due(pool.now):
         slot = pool.slots[number]
         hook_overdue(pool, slot)
         settle(pool, slot.lane)
     for key in pool.retries.pop_due(pool.now):
-        lane = pool.lanes.get(key or None)
-        if lane is not None:
-            settle(pool, lane)
-    pool.arm(
-        min(pool.ticket_deadlines.next(), pool.hook_deadlines.next(), pool.retries.next()),
-    )
+        waiting = pool.lanes.get(key or None)
+        if waiting is not None:
+            settle(pool, waiting)
+    pool.arm(pool.next_due())
 
 
 def hook_overdue(pool: Pool, slot: Slot) -> None:
@@ -102,7 +103,7 @@ def evict(pool: Pool, event: Evict) -> None:
             touched.append(slot)
             if slot.state is states.CLOSING:
                 awaited.add(slot.number)
-    pool.answer_when_gone(awaited)
+    pool.answer_when_gone(event, awaited)
     for slot in touched:
         settle(pool, slot.lane)
 
@@ -111,7 +112,7 @@ def names(pool: Pool, slot: Slot) -> list[str]:
     """Return what a cleanup pattern is matched against: ids of leases, the key, or `type:`."""
     if pool.keyed:
         return [slot.lane.key or ""]
-    ids = [pool.leases[epoch].resource_id for epoch in slot.epochs]
+    ids = [lease.resource_id for lease in slot.leases.values()]
     return [name if ":" in name else f"{name}:" for name in ids] or [f"{pool.name}:"]
 
 
@@ -130,10 +131,10 @@ def take_out(pool: Pool, slot: Slot, *, force: bool) -> None:
         pool.close(slot, do.Reason.CLEANUP)
 
 
-def ready(pool: Pool, _: Ready) -> None:
+def ready(pool: Pool, event: Ready) -> None:
     """Answer when min_idle has been reached once."""
-    if not pool.ready:
-        pool.unready.append(pool.wait())
+    if not pool.ready and DRAINING not in pool.modes:
+        pool.unready.append(pool.wait(event).ticket)
 
 
 def drain(pool: Pool, event: Drain) -> None:
@@ -144,7 +145,7 @@ def drain(pool: Pool, event: Drain) -> None:
         for slot in pool.slots.values()
         if slot.state is not states.ABANDONED and not may_stay(pool, slot, event)
     }
-    pool.answer_when_gone(awaited)
+    pool.answer_when_gone(event, awaited)
 
 
 def may_stay(pool: Pool, slot: Slot, event: Drain) -> bool:
@@ -153,7 +154,7 @@ def may_stay(pool: Pool, slot: Slot, event: Drain) -> bool:
         return False
     if not pool.policy.has_close:
         return True
-    owners = [pool.leases[epoch].owner for epoch in slot.epochs]
+    owners = [lease.owner for lease in slot.leases.values()]
     return event.ignoring is not None and all(owner is event.ignoring for owner in owners)
 
 
@@ -172,7 +173,7 @@ def stop_serving(pool: Pool) -> None:
     pool.unready.clear()
 
 
-def shut(pool: Pool, _: Shut) -> None:
+def shut(pool: Pool, event: Shut) -> None:
     """End every lease and close everything."""
     if DRAINING not in pool.modes:
         stop_serving(pool)
@@ -181,7 +182,7 @@ def shut(pool: Pool, _: Shut) -> None:
         if slot.state in states.CLOSE:
             pool.close(slot, do.Reason.SHUTDOWN)
     awaited = {n for n, slot in pool.slots.items() if slot.state is not states.ABANDONED}
-    pool.answer_when_gone(awaited)
+    pool.answer_when_gone(event, awaited)
 
 
 def restore(pool: Pool, event: Restore) -> None:
@@ -196,11 +197,11 @@ def restore(pool: Pool, event: Restore) -> None:
     for ticket in event.tickets:
         restore_ticket(pool, ticket)
     pool.ready = pool.policy.min_idle == 0
-    if not pool.ready:
+    if not pool.ready and DRAINING not in pool.modes:
         pool.modes.add(FILLING)
     for lane in tuple(pool.lanes.values()):
         settle(pool, lane)
-    pool.arm(min(pool.ticket_deadlines.next(), pool.hook_deadlines.next()))
+    pool.arm(pool.next_due())
 
 
 HOOK_STATES = {
@@ -230,7 +231,7 @@ def restore_slot(pool: Pool, saved: SavedSlot, chance: float) -> None:
     slot.resource = saved.resource
     for lease in saved.leases:
         pool.leases[lease.epoch] = lease
-        slot.epochs.append(lease.epoch)
+        slot.leases[lease.epoch] = lease
         if not pool.keyed and lease.resource_id != pool.name:
             pool.named[lease.resource_id] = lease
     pool.add(slot)
@@ -254,10 +255,10 @@ HOOK_TIMEOUTS = {
 }
 
 
-def restore_ticket(pool: Pool, saved: SavedTicket) -> None:
+def restore_ticket(pool: Pool, ticket: Wait) -> None:
     """Queue a surviving ticket at its old place with its old deadline."""
-    acquire = saved.acquire
+    acquire = ticket.event
     lane = pool.lane(acquire.resource_id if pool.keyed else None)
     if lane.arguments is None:
         lane.arguments = acquire.arguments
-    pool.enqueue(Ticket(saved.number, lane, acquire, saved.since, saved.deadline))
+    pool.enqueue(ticket, acquire)

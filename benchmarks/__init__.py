@@ -1,0 +1,1 @@
+"""How fast a lease is, against a bare queue and other pools in the same run: `make bench`."""
