@@ -66,7 +66,7 @@ PEERS = (
     ),
     Contender(
         "psycopg",
-        "psycopg_pool getconn/putconn",
+        "psycopg_pool, real connections",
         "benchmarks.peers.psycopg_connections:getconn_putconn",
         ("psycopg-pool", "psycopg"),
         real_database=True,

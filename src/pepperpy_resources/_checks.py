@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 
 from pepperpy_resources._callables import FactoryKind, callable_kind, describe
+from pepperpy_resources.errors import UsageError
 
 
 class Refusal(NamedTuple):
@@ -172,3 +173,17 @@ def _as_number(value: object) -> float:
         return float(value)
     except OverflowError:  # an int beyond any float
         return math.nan
+
+
+_TIMEOUT = seconds(zero="do not wait", forever="wait for ever")
+
+
+def as_seconds(timeout: float | timedelta | None) -> float | None:
+    """Return a timeout as seconds; raises `UsageError` for what is none."""
+    if timeout is None:
+        return None
+    stored = _TIMEOUT(timeout)
+    if isinstance(stored, Refusal):
+        raise UsageError(f"timeout={timeout!r} is refused: it must be {stored.allowed}, or None")
+    assert isinstance(stored, float)  # noqa: S101 - what the rule returns
+    return stored

@@ -16,11 +16,12 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from pepperpy_resources.actors.handle import ActorHandle
+from pepperpy_resources._checks import as_seconds
+from pepperpy_resources.actors.handle import ActorHandle, check_fields
 from pepperpy_resources.actors.host import ASK, Cell, Crashed, Host
 from pepperpy_resources.actors.metrics import Collect, ManagerFigures
 from pepperpy_resources.core.effects import Lease
-from pepperpy_resources.actors.reply import Promise, Reply
+from pepperpy_resources.actors.reply import Reply
 from pepperpy_resources.actors.root import JANITOR, METRICS, Revive, Root
 from pepperpy_resources.core.events import Acquire, Discard, Evict, Ready, Release
 from pepperpy_resources.errors import (
@@ -35,7 +36,7 @@ from pepperpy_resources.errors import (
     ResourceError,
     UnknownResourceType,
 )
-from pepperpy_resources.gates import Gate, as_seconds, bare_id_error, id_error
+from pepperpy_resources.gates import Gate, bare_id_error, id_error
 from pepperpy_resources.leasing import LeaseContext, ResourceHandle
 from pepperpy_resources.manager import ResourceManager
 from pepperpy_resources.observe.prometheus import ResourceMetrics
@@ -217,15 +218,8 @@ class DefaultResourceManager(ResourceManager):
         site = (frame.f_code, frame.f_lasti) if gate.line else gate.site(frame)
         message = Acquire(resource_id, timeout, owner, kwargs or None, site)
         lease = gate.deliver(message, ASK)
-        if lease.__class__ is Promise:
-            promise = lease
-            try:
-                lease = await promise
-            except BaseException:
-                gate.cell.forsake(promise)
-                raise
         if lease.__class__ is not Lease:
-            raise lease.error
+            lease = await gate.kept(lease)
         if gate.welcomes:
             lease = await gate.welcomed(message, lease)
         return lease.resource
@@ -284,7 +278,9 @@ class DefaultResourceManager(ResourceManager):
         `ManagerStopped`.
         """
         self._require_running()
-        await evict_all([gate.state for gate in self._gates.values()], Evict(pattern, force))
+        message = Evict(pattern, bool(force))
+        check_fields(message)
+        await evict_all([gate.state for gate in self._gates.values()], message)
 
     # -- looking
 
@@ -295,7 +291,7 @@ class DefaultResourceManager(ResourceManager):
     def figures(self) -> Reply[ManagerFigures]:
         """Ask the metrics actor for all figures of one moment; callable from any thread."""
         reply: Reply[ManagerFigures] = Reply(self._system(METRICS))
-        self._system(METRICS).deliver(Collect(), reply)
+        self._system(METRICS).ask(Collect(), reply)
         return reply
 
     def tree(self) -> Node:

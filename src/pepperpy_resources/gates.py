@@ -7,13 +7,11 @@ import difflib
 import math
 import traceback
 from collections.abc import Iterable
-from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pepperpy_resources._checks import Refusal, seconds
 from pepperpy_resources.actors.handle import keywords_refused
 from pepperpy_resources.actors.host import ASK
 from pepperpy_resources.actors.pool import TypeState
@@ -30,9 +28,6 @@ from pepperpy_resources.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_SECONDS = seconds(zero="do not wait", forever="wait for ever")
-
 
 class Gate:
     """The façade's way to one resource type."""
@@ -69,7 +64,12 @@ class Gate:
     async def kept(self, answer: Any) -> Any:
         """Return the answer once it is there; raise what was denied."""
         if answer.__class__ is Promise:
-            answer = await self.cell.kept(answer)
+            promise = answer
+            try:
+                answer = await promise.future
+            except BaseException:
+                self.cell.forsake(promise)
+                raise
         if answer.__class__ is Failure:
             raise answer.error
         return answer
@@ -135,17 +135,6 @@ class Gate:
             self.deliver(Release(lease.resource_id, lease.epoch))
         else:
             self.deliver(Discard(lease.resource_id, lease.epoch))
-
-
-def as_seconds(timeout: float | timedelta | None) -> float | None:
-    """Return a timeout as seconds; raises `UsageError` for what is none."""
-    if timeout is None:
-        return None
-    stored = _SECONDS(timeout)
-    if isinstance(stored, Refusal):
-        raise UsageError(f"timeout={timeout!r} is refused: it must be {stored.allowed}, or None")
-    assert isinstance(stored, float)  # noqa: S101 - what the rule returns
-    return stored
 
 
 def id_error(resource_id: object, known: Iterable[str]) -> UsageError:

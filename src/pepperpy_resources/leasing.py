@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
+from pepperpy_resources._checks import as_seconds
 from pepperpy_resources.actors.host import ASK
-from pepperpy_resources.actors.reply import Promise
 from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import Acquire, Release
 from pepperpy_resources.errors import UsageError
-from pepperpy_resources.gates import Gate, as_seconds
+from pepperpy_resources.gates import Gate
 
 if TYPE_CHECKING:
     from pepperpy_resources.default import DefaultResourceManager
@@ -44,15 +44,8 @@ class LeaseContext(msgspec.Struct, Generic[T]):
             self.resource_id, self.timeout, asyncio.current_task(), self.arguments, site
         )
         lease = gate.deliver(message, ASK)
-        if lease.__class__ is Promise:
-            promise = lease
-            try:
-                lease = await promise
-            except BaseException:
-                gate.cell.forsake(promise)
-                raise
         if lease.__class__ is not Lease:
-            raise lease.error
+            lease = await gate.kept(lease)
         if gate.welcomes:
             lease = await gate.welcomed(message, lease)
         self.lease = lease

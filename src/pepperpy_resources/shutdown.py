@@ -52,10 +52,12 @@ async def ask_all(types: Sequence[TypeState], event: Event, timeout: float) -> N
 
 
 async def until_answered(state: TypeState, event: Event) -> None:
-    """Ask again if the supervisor crashes over the question: it is restarted."""
-    while state.cell.epitaph is None:
+    """Ask again if the supervisor crashes over the question: it is restarted, or parked."""
+    for _ in range(state.spec.restart.restarts + 2):
+        if state.cell.epitaph is not None:
+            return
         reply: Reply[Any] = Reply(state.cell)
-        state.cell.deliver(event, reply)
+        state.cell.ask(event, reply)
         try:
             await reply
         except ActorDead:

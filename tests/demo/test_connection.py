@@ -15,8 +15,9 @@ import pytest
 from pepperpy_resources.demo.connection import Connection, in_thread, open_descriptors
 from tests.demo.waiting import until
 
-ENDLESS = """
-    WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number)
+# Takes seconds, so that an interrupt comes in its middle; ends, so that a missing one is seen.
+LONG = """
+    WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number LIMIT 20000000)
     SELECT count(*) FROM number"""
 
 
@@ -108,7 +109,7 @@ async def test_a_cancelled_query_is_interrupted_and_left_before_the_cancellation
 ) -> None:
     connection = Connection(1, path)
     task = asyncio.create_task(
-        in_thread(threads, lambda: connection.fetch(ENDLESS), give_up=connection.interrupt)
+        in_thread(threads, lambda: connection.fetch(LONG), give_up=connection.interrupt)
     )
     await until(connection.in_use)
     task.cancel()
@@ -128,7 +129,7 @@ async def test_a_second_cancellation_does_not_cut_the_waiting_short(
 
     def work() -> None:
         entered.set()
-        leave.wait()
+        leave.wait(timeout=10)
         left.append(True)
 
     given_up = asyncio.Event()

@@ -180,14 +180,14 @@ async def test_a_cancelled_connect_leaves_nothing_open(database: Database, path:
 async def test_a_connection_knows_what_it_is_asked_and_for_whom(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    endless = """
-        WITH RECURSIVE number(n) AS (SELECT ? UNION ALL SELECT n + 1 FROM number)
+    long = """
+        WITH RECURSIVE number(n) AS (SELECT ? UNION ALL SELECT n + 1 FROM number LIMIT 20000000)
         SELECT count(*) FROM number"""
-    monkeypatch.setitem(module.QUERIES, "endless", endless)
+    monkeypatch.setitem(module.QUERIES, "long", long)
     connection = await database.connect()
-    borrower = asyncio.create_task(database.ask(connection, Question("endless", "1")))
+    borrower = asyncio.create_task(database.ask(connection, Question("long", "1")))
     await until(connection.in_use)
-    assert (connection.question, connection.asking) == (Question("endless", "1"), borrower)
+    assert (connection.question, connection.asking) == (Question("long", "1"), borrower)
     borrower.cancel()
     with pytest.raises(asyncio.CancelledError):
         await borrower

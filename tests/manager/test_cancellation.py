@@ -25,14 +25,14 @@ Borrow = Callable[[DefaultResourceManager, int], Awaitable[None]]
 async def by_id(manager: DefaultResourceManager, number: int) -> None:
     await manager.acquire(f"db:{number}")
     try:
-        await ticks(2)
+        await ticks(number % 7)
     finally:
         await manager.release(f"db:{number}")
 
 
 async def by_lease(manager: DefaultResourceManager, number: int) -> None:
     async with manager.lease("db"):
-        await ticks(2)
+        await ticks(number % 7)
 
 
 # -- case 1: a cancelled acquire
@@ -56,7 +56,7 @@ def test_an_acquire_cancelled_at_any_tick_gives_its_slot_back(
 ) -> None:
     async def main() -> None:
         backend = Backend(**usual)
-        fresh = {"fresh_for": 1e-9} if "check" in hooks else {}
+        fresh = {"fresh_for": 0} if "check" in hooks else {}
         async with serving(backend.spec("db", *hooks, max_size=SLOTS, **fresh)) as manager:
             crowd: list[asyncio.Task[None]] = []
             for number in range(ROUNDS):
@@ -67,7 +67,7 @@ def test_an_acquire_cancelled_at_any_tick_gives_its_slot_back(
             ended = await asyncio.gather(*crowd, return_exceptions=True)
             cancelled = sum(isinstance(end, asyncio.CancelledError) for end in ended)
             assert all(end is None or isinstance(end, asyncio.CancelledError) for end in ended)
-            assert cancelled > ROUNDS / 10  # the storm did hit
+            assert cancelled > ROUNDS / 4  # the storm did hit
             await usable(manager, "db", SLOTS)
             figures = await manager.monitor()
             assert figures["active_resources"] == 0
@@ -158,28 +158,27 @@ def test_a_release_that_had_to_queue_is_not_undone_by_its_cancellation() -> None
 @pytest.mark.parametrize(
     ("reset", "wait"),
     [
-        # The reset is cancelled at its deadline, its slot closed, a new resource made.
-        (NEVER, 2.0),
-        # One that ignores the cancellation is given half of the close deadline more.
-        (STUBBORN, 2.0 + 3.0),
+        (NEVER, 2.0),  # cancelled at its deadline, then closed: a new resource at once
+        (STUBBORN, 2.0 + 6.0),  # ignores that: its slot counts until the close deadline as well
     ],
     ids=["hanging", "stubborn"],
 )
 def test_a_reset_that_hangs_is_bounded_and_its_slot_replaced(reset: Ticks, wait: float) -> None:
     async def main() -> None:
         backend = Backend(reset=reset)
-        spec = backend.spec("db", "reset", max_size=1, reset_timeout=2, close_timeout=6)
+        spec = backend.spec("db", "reset", max_size=2, reset_timeout=2, close_timeout=6)
         async with serving(spec) as manager:
-            first: Fake = await manager.acquire("db:a")
-            await manager.release("db:a")
-            began = now()
-            second: Fake = await manager.acquire("db:b", timeout=20)
-            assert second is not first
-            assert first.closes == 1
-            assert now() - began <= wait + 6.0
-            if reset is NEVER:
+            try:
+                await manager.acquire("db:other")
+                first: Fake = await manager.acquire("db:a")
+                await manager.release("db:a")
+                began = now()
+                second: Fake = await manager.acquire("db:b", timeout=20)
+                assert second is not first
                 assert now() - began == pytest.approx(wait)
-            backend.let_go.set()
+                assert first.closes == 1
+            finally:
+                backend.let_go.set()
         backend.assert_all_closed()
 
     run(main())

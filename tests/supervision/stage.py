@@ -36,7 +36,7 @@ class Stage:
         self.held: dict[str, Thing] = {}
         self.idle: list[Thing] = []
         self.served: list[tuple[str, int]] = []
-        self.waiting: list[asyncio.Task[None]] = []
+        self.waiting: list[asyncio.Task[Any]] = []
         self.before: Totals = {}
 
     async def set(self) -> None:
@@ -48,7 +48,7 @@ class Stage:
         await settled()
         for turn in range(2):
             for key in LEASED:
-                self.waiting.append(asyncio.create_task(self.borrow(key, turn)))
+                self.waiting.append(asyncio.create_task(outcome(self.borrow(key, turn))))
         await settled()
         self.before = totals(self.manager)
 
@@ -71,7 +71,7 @@ class Stage:
         for key in LEASED:
             await self.manager.release(key)  # raises nothing: the lease was still valid
         async with asyncio.timeout(1):  # nothing on the way takes time
-            await asyncio.gather(*self.waiting)
+            assert await asyncio.gather(*self.waiting) == [None] * len(self.waiting)
         assert sorted(self.served, key=lambda entry: entry[0]) == [
             (key, turn) for key in LEASED for turn in range(2)
         ]

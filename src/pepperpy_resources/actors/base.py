@@ -21,7 +21,7 @@ from pykka.messages import (
 )
 
 from pepperpy_resources.actors.host import Cell
-from pepperpy_resources.actors.reply import Failure, Promise, Reply
+from pepperpy_resources.actors.reply import Failure, Reply
 from pepperpy_resources.errors import UsageError
 
 log = logging.getLogger("pepperpy_resources")
@@ -54,8 +54,9 @@ class Inbox:
             self.cell.control_message(HostStop())
             return
         if envelope.reply_to is not None:
-            envelope.reply_to.cell = self.cell
-        self.cell.deliver(envelope.message, envelope.reply_to)
+            self.cell.ask(envelope.message, envelope.reply_to)
+        else:
+            self.cell.deliver(envelope.message)
 
     def get(self) -> Any:
         """Refuse: there is no receive loop to get anything."""
@@ -129,10 +130,6 @@ class LoopActor(pykka.Actor):
     def reconcile(self, _message: Any, _reply: Any, answer: Any) -> Any:
         """Mend what the fatal message may have left half-done; return its asker's answer."""
         return answer
-
-    def undo(self, _reply: Reply[Any] | Promise, _answer: Any) -> Any:
-        """Return the message that undoes a withdrawn question, or None."""
-        return None
 
     def unregister(self) -> None:
         """Leave pykka's registry; refs to this incarnation are dead from now on."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
+import msgspec
+
+from pepperpy_resources._checks import as_seconds
 from pepperpy_resources.actors.metrics import Collect, ManagerFigures
 from pepperpy_resources.actors.pool import Describe
 from pepperpy_resources.core.effects import Lease
@@ -37,6 +40,8 @@ class ActorHandle:
         """
         if isinstance(message, on.Acquire):
             raise UsageError("tell(Acquire(...)) would lease to nobody; use ask(Acquire(...))")
+        if self._spec is not None:
+            check_fields(message)
         if self._understood(message):
             self._cell.deliver(message)
         else:
@@ -58,9 +63,11 @@ class ActorHandle:
         """
         reply: Reply[Any] = Reply(self._cell, timeout)
         if isinstance(message, on.Acquire):
-            self._check_acquire(message)
+            message = self._checked_acquire(message)
+        if self._spec is not None:
+            check_fields(message)
         if self._understood(message):
-            self._cell.deliver(message, reply)
+            self._cell.ask(message, reply)
         else:
             known = ", ".join(kind.__name__ for kind in PUBLIC)
             text = f"{self._cell.path} does not understand {type(message).__name__}; it takes {known}"
@@ -71,7 +78,7 @@ class ActorHandle:
         """Hold back what only hooks and the clock may say to a resource type."""
         return self._spec is None or isinstance(message, PUBLIC)
 
-    def _check_acquire(self, message: on.Acquire) -> None:
+    def _checked_acquire(self, message: on.Acquire) -> on.Acquire:
         path, spec = self._cell.path, self._spec
         if spec is None:
             raise UsageError(f"{path} leases nothing; ask the actor of a resource type")
@@ -83,6 +90,29 @@ class ActorHandle:
         check_id(message.resource_id, path, bare=not spec.keyed)
         if message.arguments and not spec.keyed:
             raise keywords_refused(path, message.arguments)
+        return msgspec.structs.replace(message, timeout=as_seconds(message.timeout))
+
+
+# What a turn relies on. A wrong type is refused here, where the mistake is: inside a turn it would
+# be an unexpected exception, and those crash the supervisor.
+FIELDS: dict[type[Any], dict[str, tuple[type[Any], ...]]] = {
+    on.Acquire: {"resource_id": (str,), "arguments": (dict, type(None))},
+    on.Release: {"resource_id": (str,), "epoch": (int, type(None))},
+    on.Discard: {"resource_id": (str,), "epoch": (int, type(None))},
+    on.Evict: {"pattern": (str, type(None))},
+}
+
+
+def check_fields(message: Any) -> None:
+    """Refuse a public message whose fields are of the wrong type."""
+    kind = type(message)
+    for field, allowed in FIELDS.get(kind, {}).items():
+        value = getattr(message, field)
+        if not isinstance(value, allowed):
+            names = " or ".join("None" if t is type(None) else t.__name__ for t in allowed)
+            raise UsageError(
+                f"{kind.__name__}({field}=...) takes {names}, not {type(value).__name__}"
+            )
 
 
 def check_id(resource_id: Any, type_name: str, *, bare: bool) -> None:

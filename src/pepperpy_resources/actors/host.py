@@ -104,11 +104,12 @@ class Cell:
         self.path = path
         self.on_crash = on_crash
         self.actor: LoopActor | None = None
-        self.turn: Callable[[Any, Any], Any] = self.absent  # the actor's, while there is one
+        self.turn: Callable[[Any, Any], Any] = self.enqueue  # the actor's, while there is one
         self.control: deque[tuple[Any, Reply[Any] | Promise | None]] = deque()
         self.user: deque[tuple[Any, Reply[Any] | Promise | None]] = deque()
         # Set once nobody will serve this cell again: message -> its answer.
         self.epitaph: Callable[[Any], Any] | None = None
+        self.undo: Callable[[Reply[Any] | Promise, Any], Any] = nothing_to_undo
         self.status = "starting"
         self.incarnation = 0
         self.messages = 0  # delivered, ever
@@ -122,12 +123,12 @@ class Cell:
     def deliver(self, message: Any, reply: Any = None) -> Any:
         """Hand over one message: run its turn now if that is safe, else queue it.
 
-        `reply` is None for a tell, a `Reply` for an ask, or `ASK`; with `ASK` the answer is
-        returned, or a `Promise` if it is not there yet, and the call must come from the host's loop
-        (`WrongLoop` otherwise).
+        `reply` is None for a tell, a `Reply` for an ask, or `ASK`. Returns the answer, or `LATER`
+        if the reply will have it; for `ASK` a `Promise` stands for an answer that is not there yet,
+        and the call must come from the host's loop (`WrongLoop` otherwise).
         """
         host = self.host
-        if _running_loop() is not host.free or self.user or self.control:
+        if _running_loop() is not host.free or host.ready:
             return self.enqueue(message, reply)
         self.messages += 1
         host.free = None
@@ -136,12 +137,14 @@ class Cell:
         except BaseException as error:  # noqa: BLE001 - contained: the actor crashes, nobody else
             answer = self.crashed(message, reply, error)
         host.free = host.loop
-        if host.ready and not host.scheduled:
+        if host.ready:
             host.drain()  # what the turn itself sent
-        if reply is ASK or reply is None:
-            return answer
-        self.answered(reply, answer)
-        return None
+        return answer
+
+    def ask(self, message: Any, reply: Reply[Any]) -> None:
+        """Deliver a question whose answer goes to this reply."""
+        reply.cell = self
+        self.answered(reply, self.deliver(message, reply))
 
     def answered(self, reply: Reply[Any] | Promise | None, answer: Any) -> None:
         """Pass a turn's answer on, if one was asked for and is there."""
@@ -151,25 +154,19 @@ class Cell:
             self.withdrawn(reply, answer)
 
     def enqueue(self, message: Any, reply: Any) -> Any:
-        """Queue a message in the user lane; returns the promise for `ASK`."""
+        """Queue a message in the user lane; returns what `deliver` returns."""
+        answer: Any = LATER
         if reply is ASK:
             if not self.host.is_current_thread():
                 raise self.wrong_loop()
-            reply = Promise(loop=self.host.loop)
-        elif reply is not None:
-            reply.cell = self
+            answer = reply = Promise(self.host.loop.create_future())
         if self.epitaph is not None or self.host.closed:
             self.refuse(message, reply)
-            return reply
+            return answer
         self.user.append((message, reply))
         self.depth_high = max(self.depth_high, len(self.user))
         self.announce()
-        return reply
-
-    def absent(self, message: Any, reply: Any) -> Any:
-        """Stand in for the turn of an actor that is not there: keep, or refuse, the message."""
-        kept = self.enqueue(message, reply)
-        return kept if reply is ASK else LATER
+        return answer
 
     def control_message(self, message: Any, reply: Reply[Any] | None = None) -> None:
         """Queue a message that goes before all user messages."""
@@ -240,7 +237,7 @@ class Cell:
 
     def leave(self) -> LoopActor | None:
         """Take the current incarnation out of service and return it."""
-        actor, self.actor, self.turn = self.actor, None, self.absent
+        actor, self.actor, self.turn = self.actor, None, self.enqueue
         if actor is not None:
             actor.unregister()
         return actor
@@ -271,26 +268,23 @@ class Cell:
             "threads, or one manager per loop"
         )
 
-    async def kept(self, promise: Promise) -> Any:
-        """Wait for a promised answer; a cancellation takes the question, or its answer, back."""
-        try:
-            return await promise
-        except BaseException:
-            self.forsake(promise)
-            raise
-
     def forsake(self, promise: Promise) -> None:
         """Take back a promised answer that its asker will not see."""
-        answered = promise.done() and not promise.cancelled()
-        promise.cancel()
-        self.withdrawn(promise, promise.result() if answered else None)
+        future = promise.future
+        answered = future.done() and not future.cancelled()
+        future.cancel()
+        self.withdrawn(promise, future.result() if answered else None)
 
     def withdrawn(self, reply: Reply[Any] | Promise, answer: Any) -> None:
         """Undo what a withdrawn question has, or would have, brought about."""
-        if self.actor is not None:
-            undo = self.actor.undo(reply, answer)
-            if undo is not None:
-                self.deliver(undo)
+        message = self.undo(reply, answer)
+        if message is not None:
+            self.deliver(message)
+
+
+def nothing_to_undo(_reply: Reply[Any] | Promise, _answer: Any) -> Any:
+    """Return the message that undoes a withdrawn question: None, for most actors."""
+    return None
 
 
 class Crashed:

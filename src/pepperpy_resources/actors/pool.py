@@ -63,6 +63,16 @@ class TypeState:
         """Send the Tick that a Wake asked for."""
         self.cell.deliver(on.Tick())
 
+    def undo(self, reply: Reply[Any] | Promise, answer: Any) -> on.Event | None:
+        """Return what takes a withdrawn acquire back: out of the queue, or its lease."""
+        if isinstance(answer, Lease):
+            return Release(answer.resource_id, answer.epoch)
+        waiting = self.ledger.waiting.get(reply.ticket)
+        if waiting is None or waiting[0] is not reply:
+            return None
+        del self.ledger.waiting[reply.ticket]
+        return on.Cancel(reply.ticket) if isinstance(waiting[1].event, Acquire) else None
+
     def last_word(self, message: Any) -> Any:
         """Answer on behalf of a type that has been stopped; a late release is no error."""
         name = self.policy.name
@@ -95,6 +105,7 @@ class ResourceSupervisor(LoopActor):
         self.hooks = state.hooks
         self.pool = state.pool = Pool(state.policy, state.counters)
         self._now = now_of(state.loop)
+        self._returned: list[int] = []  # slots whose lease ended in the turn that runs
 
     def on_start(self) -> None:
         """Build the machine from the ledger; shut it at once if the type is parked."""
@@ -137,6 +148,7 @@ class ResourceSupervisor(LoopActor):
     def _perform(self, effects: list[do.Effect], message: on.Event, reply: Any) -> Any:
         """Carry the effects out in their order; return what the asker is told."""
         answer: Any = None
+        self._returned.clear()
         for effect in effects:
             if isinstance(effect, Lease):
                 self.leases[effect.epoch] = effect
@@ -146,6 +158,7 @@ class ResourceSupervisor(LoopActor):
                     answer = effect
             elif isinstance(effect, do.Ended):
                 del self.leases[effect.lease.epoch]
+                self._returned.append(effect.lease.slot)
                 if effect.late:
                     self.ledger.end_late(effect.lease)
             elif (done := PERFORM[type(effect)](self, effect, message, reply)) is not None:
@@ -170,8 +183,7 @@ class ResourceSupervisor(LoopActor):
         ledger, ticket = self.ledger, effect.ticket
         ledger.last_ticket = ticket
         if reply is ASK:
-            promise = Promise(loop=self.state.loop)
-            promise.ticket = ticket
+            promise = Promise(self.state.loop.create_future(), ticket)
             ledger.waiting[ticket] = promise, effect
             return promise
         if reply is None:
@@ -249,17 +261,7 @@ class ResourceSupervisor(LoopActor):
     def _report(self, effect: do.Report, *_: Any) -> None:
         log.warning("%s slot %d: %s (%s)", self.pool.name, effect.slot, effect.what, effect.error)
 
-    # -- questions taken back, and crashes
-
-    def undo(self, reply: Reply[Any] | Promise, answer: Any) -> on.Event | None:
-        """Return what takes a withdrawn acquire back: out of the queue, or its lease."""
-        if isinstance(answer, Lease):
-            return Release(answer.resource_id, answer.epoch)
-        waiting = self.ledger.waiting.get(reply.ticket)
-        if waiting is None or waiting[0] is not reply:
-            return None
-        del self.ledger.waiting[reply.ticket]
-        return on.Cancel(reply.ticket) if isinstance(waiting[1].event, Acquire) else None
+    # -- crashes
 
     def reconcile(self, message: Any, _reply: Any, answer: Any) -> Any:
         """Mend the ledger after a crash in this message's turn (law 10)."""
@@ -274,7 +276,10 @@ class ResourceSupervisor(LoopActor):
             return Failure(error)
         if isinstance(message, (on.Release, on.Discard)):
             lease = ledger.find(message.resource_id, message.epoch)
-            if lease is not None:
+            if self._returned:  # it was struck out, but what was to follow may not have begun
+                for slot in self._returned:
+                    ledger.entries[slot].doomed = True
+            elif lease is not None:
                 ledger.void(lease)
             return None
         if isinstance(message, on.Outcome):

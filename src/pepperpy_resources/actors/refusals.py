@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from pepperpy_resources.core import states
@@ -52,9 +53,8 @@ def holder(pool: Pool, lease: Lease) -> str:
 
 def owner_name(owner: Any) -> str:
     """Return how to call an owner: a task by its name, anything else by type, never by content."""
-    get_name = getattr(owner, "get_name", None)
-    if callable(get_name):
-        return f"task {get_name()!r}"
+    if isinstance(owner, asyncio.Task):
+        return f"task {owner.get_name()!r}"
     return owner if isinstance(owner, str) else f"a {type(owner).__name__}"
 
 

@@ -100,6 +100,7 @@ class Root:
             spec.name, lambda cell: ResourceSupervisor.launch(cell, state), spec.restart
         )
         state.cell = child.cell
+        child.cell.undo = state.undo
         child.state = state
         self.types[spec.name] = state
         self.types_changed()

@@ -24,11 +24,10 @@ def acquire_nowait(pool: Pool, event: Acquire, now: float) -> do.Lease | do.Wait
         return None
     idle = pool.idle
     if idle and not pool.tickets:
-        slot = idle.popitem(pool.lifo)[1]
+        slot = pool.pop_idle()[1]
         if now < slot.good_until:
             return pool.lend(slot, event, now)
-        idle[slot.number] = slot
-        idle.move_to_end(slot.number, pool.lifo)
+        pool.put_back(slot)
         return None
     if idle or pool.size < pool.max_size or event.timeout is not None:
         return None

@@ -7,9 +7,11 @@ what is opened: an event handler says what happened, never what follows from it.
 
 from __future__ import annotations
 
+import functools
 import math
 from bisect import bisect_left
 from collections import OrderedDict
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
@@ -60,7 +62,10 @@ class Pool:
 
         self.slots: dict[int, Slot] = {}
         self.size = 0  # slots that count against max_size: all but the abandoned
-        self.idle: OrderedDict[int, Slot] = OrderedDict()  # longest idle first
+        # Longest idle first. A plain dict is twice as fast where slots are taken from its end; from
+        # anywhere else only an OrderedDict removes without leaving holes to be skipped.
+        self.idle: dict[int, Slot] = {} if self.lifo and not self.keyed else OrderedDict()
+        self.pop_idle = next_out(self.idle)
         # How many slots are in each state but IDLE and LEASED, whose counts `self.idle` and the
         # rest of `self.slots` give: the hot path changes no count.
         self.counts = {s: 0 for s in State if s not in (states.IDLE, states.LEASED)}
@@ -412,15 +417,20 @@ class Pool:
                     break
                 del idle[slot.number]
             else:
-                slot = idle.popitem(self.lifo)[1]
+                slot = self.pop_idle()[1]
             if self.now < slot.good_until:
                 return slot
             if (why := self.unfit(slot)) is None:  # to be checked first
-                idle[slot.number] = slot
-                idle.move_to_end(slot.number, self.lifo)
+                self.put_back(slot)
                 return None
             self.close(slot, why)
         return self.take_shared(lane) if self.shared else None
+
+    def put_back(self, slot: Slot) -> None:
+        """Return a slot that was taken but not granted to its place among the idle ones."""
+        self.idle[slot.number] = slot
+        if not self.lifo and isinstance(self.idle, OrderedDict):
+            self.idle.move_to_end(slot.number, last=False)
 
     def next_idle(self, lane: Lane) -> Slot | None:
         """Return the idle slot whose turn it is."""
@@ -437,6 +447,13 @@ class Pool:
         if slot is None or slot.state is not states.LEASED or self.unfit(slot):
             return None
         return slot if len(slot.leases) < self.policy.max_holders else None
+
+
+def next_out(idle: dict[int, Slot]) -> Callable[[], tuple[int, Slot]]:
+    """Return what takes the next slot to be handed out from the idle ones."""
+    if isinstance(idle, OrderedDict):
+        return functools.partial(idle.popitem, last=False)
+    return idle.popitem
 
 
 ENDED_KEPT = 10_000

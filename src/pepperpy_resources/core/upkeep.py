@@ -76,10 +76,7 @@ def sweep(pool: Pool, _: Sweep) -> None:
         if slot.state is states.IDLE:  # a leased one is closed when it comes back
             pool.close(slot, do.Reason.LIFETIME)
     floor = pool.policy.min_idle
-    while len(pool.idle) > floor:
-        slot = next(iter(pool.idle.values()))
-        if slot.used + pool.policy.idle_timeout > pool.now:
-            break
+    for slot in idle_too_long(pool, floor):
         pool.close(slot, do.Reason.IDLE)
     while pool.ended:
         epoch, (_, at) = next(iter(pool.ended.items()))
@@ -89,6 +86,16 @@ def sweep(pool: Pool, _: Sweep) -> None:
     if len(pool.idle) < floor and DRAINING not in pool.modes:
         pool.modes.add(FILLING)
         settle(pool, pool.lane(None))
+
+
+def idle_too_long(pool: Pool, floor: int) -> list[Slot]:
+    """Return the slots that idled out, all but `floor` of the idle ones at most."""
+    due: list[Slot] = []
+    for slot in pool.idle.values():
+        if len(pool.idle) - len(due) <= floor or pool.now < slot.used + pool.policy.idle_timeout:
+            break
+        due.append(slot)
+    return due
 
 
 def evict(pool: Pool, event: Evict) -> None:

@@ -66,11 +66,12 @@ async def load_and_stop(options: Options, path: Path, oracle: Oracle, screen: Sc
     asyncio.get_running_loop().set_exception_handler(
         lambda _, context: complaints.append(f"{context['message']}: {context.get('exception')!r}")
     )
-    demo = _Demo(options, Database(path, 2 * options.connections + 8), oracle, screen)
+    database = Database(path, 2 * options.connections + 8)
     with tallied_logs("pepperpy_resources") as logs:
         async with asyncio.timeout(MOST_SECONDS):
-            evidence = await demo.run()
-    gc.collect()  # a task that nobody awaited complains of its error when it is collected
+            evidence = await _Demo(options, database, oracle, screen).run()
+    # A future that nobody awaited complains of its error when it is collected: now, not later.
+    gc.collect()
     evidence.unexplained = [*evidence.unexplained, *complaints]
     evidence.logged = dict(logs.counts)
     evidence.last_logged = list(logs.last)
