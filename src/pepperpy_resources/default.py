@@ -426,6 +426,7 @@ class DefaultResourceManager(ResourceManager):
         self._gates.clear()
         self._failed.set()
         log.critical("%r has failed", self, exc_info=crash.error)
+        self._require_root().carry_on()
         self._on_host_stop()
 
     def _on_host_stop(self) -> None:

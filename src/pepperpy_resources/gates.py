@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Gate:
     """The façade's way to one resource type."""
 
-    __slots__ = ("cell", "deliver", "keyed", "line", "name", "spec", "state", "welcomes")
+    __slots__ = ("cell", "deliver", "keyed", "line", "loop", "name", "spec", "state", "welcomes")
 
     def __init__(self, state: TypeState) -> None:
         self.state = state
@@ -40,6 +40,7 @@ class Gate:
         self.name = state.spec.name
         self.keyed = state.spec.keyed
         self.cell = state.cell
+        self.loop = state.loop
         self.deliver: Callable[..., Any] = state.cell.deliver
         self.welcomes = state.spec.on_acquire is not None
         self.line = state.spec.borrow_stack == "line"

@@ -41,7 +41,7 @@ class LeaseContext(msgspec.Struct, Generic[T]):
         frame = sys._getframe(1)  # noqa: SLF001 - the borrower
         site = (frame.f_code, frame.f_lasti) if gate.line else gate.site(frame)
         message = Acquire(
-            self.resource_id, self.timeout, asyncio.current_task(), self.arguments, site
+            self.resource_id, self.timeout, asyncio.current_task(gate.loop), self.arguments, site
         )
         lease = gate.deliver(message, ASK)
         if lease.__class__ is not Lease:

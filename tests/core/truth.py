@@ -41,6 +41,7 @@ class Slot:
     resource: Any = None
     expires: float = math.inf
     good_at: float = -math.inf  # when it was last known to be good
+    proved: bool = False  # by a hook, not by a borrower who gave it back
     valid: bool = True  # its generation is
     out: bool = False  # taken out by an eviction
     broken: bool = False  # a hook failed on it, or a borrower said so
@@ -48,6 +49,7 @@ class Slot:
     holders: dict[int, do.Lease] = field(default_factory=dict)
     closes: int = 0
     opened: bool = False
+    counted: bool = False  # its close was overdue, and counted as an error then
     saved_hook: str | None = "open"  # what the performer's ledger says
     saved_doomed: bool = False
 
@@ -56,17 +58,23 @@ class Slot:
 class Ticket:
     """One asker who waits."""
 
-    number: int
-    event: on.Event
-    since: float
-    deadline: float
+    wait: do.Wait
     awaits: set[int] = field(default_factory=set)  # slots to see gone, for what is no acquire
+
+    @property
+    def number(self) -> int:
+        """Its number: older is lower."""
+        return self.wait.ticket
+
+    @property
+    def event(self) -> Any:
+        """The `Acquire`, `Evict`, `Ready`, `Drain` or `Shut` that waits."""
+        return self.wait.event
 
     @property
     def resource_id(self) -> str:
         """The id an acquire asked for."""
-        assert isinstance(self.event, on.Acquire)
-        return self.event.resource_id
+        return str(self.event.resource_id)
 
 
 @dataclass(eq=False)
@@ -99,8 +107,12 @@ class Truth:
         self.last_slot = self.last_ticket = self.acquired = 0
         self.count: Counter[str] = Counter()
         self.seconds: Counter[str] = Counter()
+        # Of the event at hand:
         self.event: on.Event = on.Restore()
-        self.returned: set[int] = set()  # slots given back in this event
+        self.answers = 0  # how often its asker was answered; -1: it must be refused
+        self.loser: int | None = None  # the lease that it ends
+        self.returned: set[int] = set()  # slots given back
+        self.overtaken: list[tuple[int, str]] = []  # hooks cancelled by a close, over all events
 
     # -- figures
 
@@ -141,7 +153,7 @@ class Truth:
         if slot.state == "leased":
             return self.fit(slot) and len(slot.holders) < self.policy.max_holders
         fresh = self.policy.fresh_for if self.policy.check_on_acquire else math.inf
-        fresh_enough = self.now < slot.good_at + fresh
+        fresh_enough = self.now < slot.good_at + fresh or (self.now == slot.good_at and slot.proved)
         return slot.state == "idle" and self.fit(slot) and not slot.suspect and fresh_enough
 
     # -- one event
@@ -151,7 +163,7 @@ class Truth:
         self.now, self.event = now, event
         self.returned = set()
         self.answers = 0
-        self.expected_loser: int | None = None
+        self.loser = None
         before = getattr(self, f"before_{type(event).__name__.lower()}", None)
         if before is not None:
             before(event)
@@ -174,14 +186,14 @@ class Truth:
 
     def before_release(self, event: on.Release | on.Discard) -> None:
         lease = self.resolve(event)
-        self.expected_loser = lease.epoch if lease is not None else None
+        self.loser = lease.epoch if lease is not None else None
 
     def before_discard(self, event: on.Discard) -> None:
         self.count["error use"] += event.error is not None
         lease = self.resolve(event)
         if lease is None:
             return
-        self.expected_loser = lease.epoch
+        self.loser = lease.epoch
         slot = self.slots[lease.slot]
         slot.broken = True
         if event.lost:
@@ -200,7 +212,6 @@ class Truth:
             return lease
         if epoch in self.ended and self.ended[epoch][0] == name:
             self.count["stale"] += 1
-            self.forgettable = name
         elif not bare and 0 < epoch <= self.acquired:
             self.count["stale"] += 1
         else:
@@ -270,7 +281,7 @@ class Truth:
 
     def before_closed(self, event: on.Closed) -> None:
         slot = self.outcome(event.slot, "close")
-        if slot is not None and event.error is not None and not slot.saved_hook == "abandoned":
+        if slot is not None and event.error is not None and not slot.counted:
             self.count["error close"] += 1
 
     def before_sweep(self, _: on.Sweep) -> None:
@@ -286,24 +297,21 @@ class Truth:
             slot.out = True
 
     def before_drain(self, _: on.Event) -> None:
-        self.stop_serving()
-
-    def before_shut(self, _: on.Shut) -> None:
-        self.stop_serving()
-        self.shut = True
-
-    def stop_serving(self) -> None:
         """Note that nobody is served any more; creations that run are called off."""
-        if not self.draining:
-            for slot in self.where("opening"):
-                slot.due = self.now + self.policy.close_timeout
+        for slot in self.where("opening"):
+            slot.due = self.now + self.policy.close_timeout
         self.draining, self.filling = True, False
+
+    def before_shut(self, event: on.Shut) -> None:
+        if not self.draining:
+            self.before_drain(event)
+        self.shut = True
 
     # -- what follows from them
 
-    def rest(self, slot: Slot) -> None:
+    def rest(self, slot: Slot, *, proved: bool = True) -> None:
         """Note that a slot has just become idle."""
-        slot.state, slot.good_at, slot.due = "idle", self.now, math.inf
+        slot.state, slot.good_at, slot.proved, slot.due = "idle", self.now, proved, math.inf
 
     def bad(self, slot: Slot, operation: str, *, lost: bool) -> None:
         """Note that a check or reset failed."""
@@ -363,7 +371,9 @@ class Truth:
             timeout = self.event.timeout
             timeout = self.policy.acquire_timeout if timeout is None else timeout
             assert effect.deadline == (self.now + timeout if timeout > 0 else math.inf)
-        self.tickets[effect.ticket] = Ticket(effect.ticket, self.event, self.now, effect.deadline)
+        assert effect.event is self.event
+        assert effect.since == self.now
+        self.tickets[effect.ticket] = Ticket(effect)
 
     def see_lease(self, lease: do.Lease) -> None:
         ticket = self.answer(lease.ticket)
@@ -380,9 +390,9 @@ class Truth:
         older = [t for t in self.waiting(slot.key) if ticket is None or t.number < ticket.number]
         assert not older, f"{lease} barged past {older}"
         if ticket is not None:
-            assert self.now < ticket.deadline, "granted past its deadline"
+            assert self.now < ticket.wait.deadline, "granted past its deadline"
             self.count["waited"] += 1
-            self.seconds["wait"] += self.now - ticket.since
+            self.seconds["wait"] += self.now - ticket.wait.since
         self.acquired += 1
         assert lease.epoch == self.acquired
         slot.state = "leased"
@@ -399,10 +409,10 @@ class Truth:
             assert isinstance(self.event, (on.Evict, on.Shut))
             self.ended[lease.epoch] = (lease.resource_id, self.now)
         else:
-            assert lease.epoch == self.expected_loser, f"{lease} ended, not {self.expected_loser}"
-            self.expected_loser = None
+            assert lease.epoch == self.loser, f"{lease} ended, not {self.loser}"
+            self.loser = None
         if not slot.holders:
-            self.rest(slot)
+            self.rest(slot, proved=False)
             self.returned.add(slot.number)
 
     def see_deny(self, effect: do.Deny) -> None:
@@ -422,7 +432,7 @@ class Truth:
     def deny_timeout(self, asked: on.Acquire, ticket: Ticket | None) -> None:
         assert ticket is not None
         unwilling = asked.timeout is not None and asked.timeout <= 0
-        assert ticket.deadline <= self.now or unwilling, "denied before its deadline"
+        assert ticket.wait.deadline <= self.now or unwilling, "denied before its deadline"
 
     def deny_queue_full(self, asked: on.Acquire, _: Ticket | None) -> None:
         assert asked is self.event, "a ticket that was let in is not thrown out again"
@@ -438,9 +448,10 @@ class Truth:
     def deny_keywords(self, asked: on.Acquire, _: Ticket | None) -> None:
         key = asked.resource_id
         assert asked.arguments
-        built = [s.arguments for s in self.slots.values() if s.key == key and s.state != "detached"]
-        asked_for = [t.event.arguments for t in self.waiting(key) if isinstance(t.event, on.Acquire)]
-        assert any(known != asked.arguments for known in built + asked_for)
+        attached = [s for s in self.slots.values() if s.key == key and s.state != "detached"]
+        queued = [t.event for t in self.waiting(key)]
+        known = [x.arguments for x in (*attached, *queued)]
+        assert any(arguments != asked.arguments for arguments in known)
 
     def deny_broken(self, asked: on.Acquire, _: Ticket | None) -> None:
         attempts = self.policy.backoff.attempts
@@ -515,6 +526,8 @@ class Truth:
             assert isinstance(self.event, on.Tick)
             self.bad(slot, "check" if slot.state == "checking" else "reset", lost=False)
         assert self.justified(slot, effect.why), f"no reason to close as {effect.why}: {slot}"
+        if slot.running is not None:
+            self.overtaken.append((slot.number, slot.running))
         if slot.state == "abandoned":
             slot.running = "close"  # the ledger goes on to call it abandoned
             return
@@ -558,6 +571,7 @@ class Truth:
             self.failed(slot.key, 0.5)
         else:
             self.count["error close"] += 1
+            slot.counted = True
         slot.state, slot.due = "abandoned", math.inf
         self.seen_gone(slot)
 
@@ -617,11 +631,7 @@ class Truth:
             )
             for slot in self.slots.values()
         )
-        tickets = tuple(
-            on.SavedTicket(t.number, t.event, t.since, t.deadline)
-            for t in self.waiting()
-            if isinstance(t.event, on.Acquire)
-        )
+        tickets = tuple(ticket.wait for ticket in self.waiting())
         ended = tuple((epoch, name, self.now) for epoch, (name, _) in self.ended.items())
         return on.Restore(saved, tickets, ended, self.last_slot, self.last_ticket, chance)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pepperpy_resources.demo import connection as module
 from pepperpy_resources.demo.connection import Connection, in_thread, open_descriptors
 from tests.demo.waiting import until
 
@@ -145,3 +146,10 @@ async def test_a_second_cancellation_does_not_cut_the_waiting_short(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert left == [True]
+
+
+def test_where_descriptors_cannot_be_listed_it_says_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_DESCRIPTORS", path)  # no folder
+    assert open_descriptors(path) is None

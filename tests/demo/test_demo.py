@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from pepperpy_resources.cli import main
-from pepperpy_resources.demo import prepare
+from pepperpy_resources.demo import prepare, run
 from pepperpy_resources.demo.corpus import Oracle, Question, SourceFile, build_oracle
 
 SHORT = ["demo", "--seconds", "2", "--tasks", "40", "--connections", "4"]
@@ -73,3 +73,11 @@ def test_the_module_is_the_command_line_too() -> None:
     assert "running" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "Warning" not in ended.stderr
+
+
+def test_a_run_that_does_not_end_in_time_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "MOST_SECONDS", 0.5)
+    assert main([*SHORT, *SMALL]) == 1
+    assert capsys.readouterr().out.endswith("\nFAILED: not over after 0.5 s.\n")

@@ -16,9 +16,13 @@ from pepperpy_resources import DefaultResourceManager, ResourceMetrics, Resource
 from pepperpy_resources.actors import pool as pool_actor
 from pepperpy_resources.core import machine
 from pepperpy_resources.core.effects import Effect
-from pepperpy_resources.core.events import Event
+from pepperpy_resources.core.events import Acquire, Event, Release
 
 SECONDS = 10.0  # no test waits this long, unless something hangs
+
+
+# The two events the actor takes a short way through the machine with, when nobody waits.
+SHORT_WAYS: dict[type[Event], str] = {Acquire: "acquire_nowait", Release: "release_nowait"}
 
 
 class Boom(Exception):
@@ -118,26 +122,35 @@ async def outcome(work: Awaitable[Any]) -> Any:
 
 @contextlib.contextmanager
 def crashing(
-    patch: pytest.MonkeyPatch, kind: type[Event], *, after: bool = False, times: int = 1
+    patch: pytest.MonkeyPatch,
+    kind: type[Event],
+    *,
+    after: bool = False,
+    times: int = 1,
+    error: BaseException | None = None,
 ) -> Iterator[list[Event]]:
     """Make the machine raise in the turn of the next events of this kind; yields those events.
 
     With `after` it raises once the event has happened, and all its effects are lost.
     """
-    real = machine.HANDLERS[kind]
     hit: list[Event] = []
 
-    def handler(pool: Any, event: Any) -> None:
-        if len(hit) >= times:
-            real(pool, event)
-            return
-        hit.append(event)
-        if after:
-            real(pool, event)
-        raise Boom(kind.__name__)
+    def fatal(real: Callable[..., Any]) -> Callable[..., Any]:
+        def handler(pool: Any, event: Any, *now: Any) -> Any:
+            if len(hit) >= times:
+                return real(pool, event, *now)
+            if after and real(pool, event, *now) is None and now:
+                return None  # not the short way: the machine proper is asked next, and crashes
+            hit.append(event)
+            raise error or Boom(kind.__name__)
+
+        return handler
 
     with patch.context() as context:
-        context.setitem(machine.HANDLERS, kind, handler)
+        context.setitem(machine.HANDLERS, kind, fatal(machine.HANDLERS[kind]))
+        shortcut = SHORT_WAYS.get(kind)
+        if shortcut is not None:
+            context.setattr(pool_actor, shortcut, fatal(getattr(pool_actor, shortcut)))
         yield hit
 
 

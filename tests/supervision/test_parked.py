@@ -175,23 +175,22 @@ def test_a_machine_that_cannot_be_restored_is_parked_too(monkeypatch: pytest.Mon
 
 
 def test_parking_lends_nothing_and_opens_nothing_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Idle things and tickets meet in the incarnation that only shuts down: none is granted.
+    # The incarnation that only shuts down has free slots and tickets: it serves none.
     async def main() -> None:
         fleet = Fleet()
         spec = fleet.spec(max_size=3, min_idle=3, restart=Intensity(0, 5.0))
         async with serving(spec) as manager:
             await manager.wait_ready(timeout=5)
-            handle, replies = manager.actor("db"), []
-            with crashing(monkeypatch, on.Acquire, times=1):
-                doomed = asyncio.create_task(outcome(manager.acquire("db:fatal")))
-                await settled()
-            await doomed
-            replies = [asyncio.create_task(outcome(manager.acquire(f"db:{n}"))) for n in range(5)]
+            for n in range(3):
+                await manager.acquire(f"db:{n}")
+            waiting = [asyncio.create_task(outcome(manager.acquire(f"db:t{n}"))) for n in range(5)]
             await settled()
-            assert [type(error) for error in await asyncio.gather(*replies)] == [TypeParked] * 5
+            with crashing(monkeypatch, on.Release):
+                await manager.release("db:0")
+            await settled()
+            assert [type(error) for error in await asyncio.gather(*waiting)] == [TypeParked] * 5
             assert [thing.number for thing in fleet.things] == [1, 2, 3]
             assert fleet.closed() == [1, 2, 3]
-            assert handle is not None
         fleet.assert_all_closed_once()
 
     run(main())

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from pepperpy_resources.actors.reply import Failure, Promise, Reply
@@ -32,8 +33,6 @@ ASK: Any = object()
 # What a turn returns when the answer comes later, to the reply it was given.
 LATER: Any = object()
 
-_running_loop = asyncio._get_running_loop  # noqa: SLF001 - exported by asyncio; 5 x get_running_loop
-
 
 def describe(error: BaseException) -> str:
     """Return the error's type and text, whatever its `__str__` does."""
@@ -43,12 +42,22 @@ def describe(error: BaseException) -> str:
         return type(error).__name__
 
 
+def current_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the loop that runs on this thread, None if none does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 class Host:
     """Runs the turns of one manager's actors on one event loop, one at a time."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.free: asyncio.AbstractEventLoop | None = loop  # None while a turn is on the stack
+        self.thread = get_ident()  # where the loop runs
+        self.free = self.thread  # 0 while a turn is on the stack
+        self.is_running = loop.is_running
         self.ready: deque[Cell] = deque()  # one entry per queued message, of any cell
         self.scheduled = False
         self.closed = False
@@ -56,7 +65,7 @@ class Host:
 
     def is_current_thread(self) -> bool:
         """Tell whether the caller runs on this host's loop right now."""
-        return _running_loop() is self.loop
+        return get_ident() == self.thread and self.is_running()
 
     def schedule(self) -> None:
         """See to it that the queued messages are handled soon; callable from any thread."""
@@ -81,6 +90,8 @@ class Host:
     def drain(self) -> None:
         """Handle a bounded slice of what is queued."""
         self.scheduled = False
+        if self.thread != get_ident():  # the loop goes on in another thread than before
+            self.thread = self.free = get_ident()
         for _ in range(SLICE):
             if not self.ready:
                 return
@@ -128,15 +139,16 @@ class Cell:
         and the call must come from the host's loop (`WrongLoop` otherwise).
         """
         host = self.host
-        if _running_loop() is not host.free or host.ready:
+        # Thread and running, not "the running loop": asking for that costs a getpid() before 3.12.
+        if get_ident() != host.free or host.ready or not host.is_running():
             return self.enqueue(message, reply)
         self.messages += 1
-        host.free = None
+        host.free = 0
         try:
             answer = self.turn(message, reply)
         except BaseException as error:  # noqa: BLE001 - contained: the actor crashes, nobody else
             answer = self.crashed(message, reply, error)
-        host.free = host.loop
+        host.free = host.thread
         if host.ready:
             host.drain()  # what the turn itself sent
         return answer
@@ -177,7 +189,7 @@ class Cell:
         """Tell the host that this cell has one more message."""
         if self.actor is not None:  # else they wait for the next incarnation: see `adopt`
             self.host.ready.append(self)
-            if self.host.free is not None:
+            if self.host.free:
                 self.host.schedule()
 
     def turn_queued(self) -> None:
@@ -187,12 +199,12 @@ class Cell:
             return
         message, reply = lane.popleft()
         self.messages += 1
-        self.host.free = None
+        self.host.free = 0
         try:
             answer = self.turn(message, reply)
         except BaseException as error:  # noqa: BLE001 - contained: the actor crashes, nobody else
             answer = self.crashed(message, reply, error)
-        self.host.free = self.host.loop
+        self.host.free = self.host.thread
         self.answered(reply, answer)
 
     # -- life
@@ -205,7 +217,7 @@ class Cell:
         self.epitaph = None
         self.status = "running"
         self.host.ready.extend([self] * (len(self.control) + len(self.user)))
-        if self.host.ready and self.host.free is not None:
+        if self.host.ready and self.host.free:
             self.host.schedule()
 
     def crashed(self, message: Any, reply: Any, error: BaseException) -> Any:
@@ -264,7 +276,7 @@ class Cell:
         """Return the error that names both loops."""
         return WrongLoop(
             f"the manager of {self.path!r} was started on {self.host.loop!r} and is called from "
-            f"{_running_loop()!r}; use manager.actor({self.path!r}).ask(...) across loops and "
+            f"{current_loop()!r}; use manager.actor({self.path!r}).ask(...) across loops and "
             "threads, or one manager per loop"
         )
 

@@ -54,6 +54,7 @@ class TypeState:
         self.hooks = Hooks(spec, loop, context, self.report)
         self.pool = Pool(self.policy, self.counters)  # the current incarnation's
         self.parked: BaseException | None = None  # why, while the type is parked
+        self.shutdowns = 0  # incarnations that were to shut a parked type
 
     def report(self, outcome: on.Event) -> None:
         """Send a hook's outcome to the supervisor."""
@@ -75,23 +76,45 @@ class TypeState:
 
     def last_word(self, message: Any) -> Any:
         """Answer on behalf of a type that has been stopped; a late release is no error."""
-        name = self.policy.name
         if isinstance(message, (on.Release, on.Discard)):
-            ended = self.ledger.ended.items()
-            if message.epoch is not None or any(n == message.resource_id for _, (n, _) in ended):
+            ended = self.ledger.ended.values()
+            if message.epoch is not None or any(name == message.resource_id for name, _ in ended):
                 return None
+            name = self.policy.name
             return Failure(NotLeased(f"{message.resource_id!r} is not leased: {name!r} is stopped"))
-        return Failure(ManagerStopped(f"{name!r} is stopped"))
+        if self.parked is not None:
+            return Failure(self.parked_error())
+        return Failure(ManagerStopped(f"{self.policy.name!r} is stopped"))
 
-    def give_up(self, error: BaseException) -> None:
+    def parked_error(self) -> TypeParked:
+        """Return what acquires of a parked type are told."""
+        intensity = self.spec.restart
+        error = TypeParked(
+            f"{self.policy.name!r} is parked: its supervisor crashed more than "
+            f"{intensity.restarts} times in {intensity.period:g} s (see the cause); it is tried "
+            "again every 30 s, or by manager.revive()"
+        )
+        error.__cause__ = self.parked
+        return error
+
+    def shuttable(self) -> bool:
+        """Tell whether to try one more incarnation that only shuts down; two tries are enough."""
+        self.shutdowns += 1
+        return self.shutdowns <= MOST_SHUTDOWNS
+
+    def give_up(self) -> None:
         """Deny every ticket and close every resource without a machine: none can be built."""
         ledger = self.ledger
         while ledger.waiting:
-            denied = TypeParked(f"{self.policy.name!r} is parked and could not be shut in order")
-            denied.__cause__ = error
-            ledger.waiting.popitem()[1][0].resolve(Failure(denied))
+            ledger.waiting.popitem()[1][0].resolve(Failure(self.parked_error()))
+        for lease in ledger.leases.values():
+            ledger.end_late(lease)
+        ledger.leases.clear()
         while ledger.entries:
             self.hooks.close(ledger.entries.popitem()[1])
+
+
+MOST_SHUTDOWNS = 2
 
 
 class ResourceSupervisor(LoopActor):
@@ -188,7 +211,7 @@ class ResourceSupervisor(LoopActor):
             return promise
         if reply is None:
             return None
-        reply.cell, reply.ticket = self.cell, ticket
+        reply.ticket = ticket
         ledger.waiting[ticket] = reply, effect
         if reply.withdrawn:  # by another thread, before this turn
             self.cell.deliver(on.Cancel(ticket))
@@ -197,20 +220,11 @@ class ResourceSupervisor(LoopActor):
     def _deny(self, effect: do.Deny, *_: Any) -> Any:
         error = refusal(self.pool, effect)
         if effect.why is do.Why.CLOSED and self.state.parked is not None:
-            error = self._parked_error(self.state.parked)
+            error = self.state.parked_error()
         if not effect.ticket:
             return Failure(error)
         self._answer(effect.ticket, Failure(error))
         return None
-
-    def _parked_error(self, cause: BaseException) -> TypeParked:
-        name = self.state.policy.name
-        error = TypeParked(
-            f"{name!r} is parked: its supervisor crashed more often than {self.state.spec.restart} "
-            "admits; it is tried again every 30 s, or by manager.revive()"
-        )
-        error.__cause__ = cause
-        return error
 
     def _say_done(self, effect: do.Answer, *_: Any) -> None:
         self._answer(effect.ticket, None)

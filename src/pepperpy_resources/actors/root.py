@@ -120,7 +120,23 @@ class Root:
             janitor.cell.deliver(TypesChanged())
 
     def _child_crashed(self, crash: Crashed) -> None:
-        self.cell.control_message(ChildCrashed(crash.cell.path, crash.error))
+        if self.cell.actor is not None:
+            self.cell.control_message(ChildCrashed(crash.cell.path, crash.error))
+            return
+        child = self.children.get(crash.cell.path)
+        if child is not None and child.log.permits(self.host.loop.time()):
+            child.start()
+        elif child is not None:
+            child.cell.end("failed", lambda _: Failure(child.cell.crash_error(crash.error)))
+            if child.state is not None:
+                child.state.parked = crash.error
+                child.state.give_up()
+
+    def carry_on(self) -> None:
+        """Restart who is down, once the root itself has failed: the stop that follows needs them."""
+        for child in self.children.values():
+            if child.cell.actor is None and child.cell.epitaph is None:
+                child.start()
 
     def end_child(self, child: Child) -> None:
         """Stop a child for good; late releases are no errors, everything else is refused."""
@@ -171,7 +187,9 @@ class RootSupervisor(LoopActor):
         child = self.root.children.get(message.path)
         if child is None or child.cell.actor is not None:
             return
-        if child.log.permits(self.cell.host.loop.time()):
+        if child.state is not None and child.state.parked is not None:
+            self.park(child, message.error)
+        elif child.log.permits(self.cell.host.loop.time()):
             self.start_child(StartChild(message.path), reply)
         else:
             self.park(child, message.error)
@@ -181,14 +199,15 @@ class RootSupervisor(LoopActor):
         path = child.cell.path
         log.error("%s is parked: it crashed too often", path)
         state = child.state
-        if state is not None and state.parked is None:
-            state.parked = error
+        if state is None:
+            child.cell.end("failed", lambda _: Failure(child.cell.crash_error(error)))
+        elif state.shuttable():
+            state.parked = state.parked or error
             child.start()  # one more incarnation, which only shuts down
             child.cell.status = "failed"
         else:
-            child.cell.end("failed", lambda _: Failure(child.cell.crash_error(error)))
-            if state is not None:
-                state.give_up(error)
+            child.cell.end("failed", state.last_word)
+            state.give_up()
         if child.revival is None:
             child.revival = self.cell.host.loop.call_later(
                 REVIVE_AFTER, self.cell.deliver, Revive(path)
@@ -205,5 +224,6 @@ class RootSupervisor(LoopActor):
         child.log.clear()
         if child.state is not None:
             child.state.parked = None
+            child.state.shutdowns = 0
         child.cell.leave()
         child.start()

@@ -50,7 +50,8 @@ class Pool:
         self.fresh_for = policy.fresh_for
         self.has_reset = policy.has_reset
         # A returned slot needs more than being laid by.
-        self.careful = policy.has_reset or policy.keyed or self.shared
+        always_checks = self.checks and policy.fresh_for <= 0
+        self.careful = policy.has_reset or policy.keyed or self.shared or always_checks
         self.max_size = policy.max_size
         self.patient_for = policy.acquire_timeout
         self.max_waiting = policy.max_waiting
@@ -197,6 +198,9 @@ class Pool:
         """Put a slot that has just become idle where it is found again."""
         self.promise(slot, promised=False)
         self.lay_by(slot, self.now)
+        # Just made, checked or reset: good for this very turn, even where fresh_for is 0.
+        this_turn = min(slot.expires, math.nextafter(self.now, math.inf))
+        slot.good_until = max(slot.good_until, this_turn)
         self.effects.append(do.Idle(slot.number))
 
     def lay_by(self, slot: Slot, now: float) -> None:

@@ -20,6 +20,7 @@ from pepperpy_resources.demo.corpus import Answer, Question
 
 T = TypeVar("T")
 
+_DESCRIPTORS = Path("/proc/self/fd")  # Linux: one link per open file of this process
 _INTERRUPT_AGAIN = 0.01  # seconds between two interrupts of a thread that has not left yet
 
 
@@ -87,6 +88,7 @@ async def in_thread(
             # Being cancelled again while waiting changes nothing: the first one is on its way.
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait({work}, timeout=_INTERRUPT_AGAIN)
+        work.exception()  # seen, so that asyncio does not report it as never retrieved
         raise
 
 
@@ -95,12 +97,11 @@ def open_descriptors(path: Path) -> int | None:
 
     None where the system does not list them under /proc/self/fd.
     """
-    folder = Path("/proc/self/fd")
-    if not folder.is_dir():
+    if not _DESCRIPTORS.is_dir():
         return None
     name = str(path.resolve())
     names = {name, f"{name}-wal", f"{name}-shm", f"{name}-journal"}
-    return sum(target.removesuffix(" (deleted)") in names for target in _link_targets(folder))
+    return sum(target.removesuffix(" (deleted)") in names for target in _link_targets(_DESCRIPTORS))
 
 
 def _link_targets(folder: Path) -> Iterator[str]:

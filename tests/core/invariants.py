@@ -1,0 +1,283 @@
+"""The invariants of a pool (ARCHITECTURE.md), checked after each event against the ground truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from pepperpy_resources.core import effects as do
+from pepperpy_resources.core import events as on
+from pepperpy_resources.core.pool import Pool
+from pepperpy_resources.core.snapshot import figures
+from pepperpy_resources.core.states import State
+from tests.core.truth import HOOKS, Slot, Truth
+
+
+def check(truth: Truth, pool: Pool) -> None:
+    """Raise AssertionError where pool, truth and the invariants do not agree."""
+    limits(truth)
+    answers(truth)
+    awaited(truth)
+    timely(truth)
+    shut(truth)
+    nobody_waits_for_nothing(truth)
+    floor(truth)
+    books(truth, pool)
+    lanes(truth, pool)
+    deadlines(truth, pool)
+    counters(truth, pool)
+
+
+# -- 1, 2, 6, 7: sizes, holders, what is unfit, what is shut
+
+
+def limits(truth: Truth) -> None:
+    policy = truth.policy
+    assert truth.size <= policy.max_size
+    assert len(truth.where("opening")) <= policy.max_opening
+    for slot in truth.slots.values():
+        assert len(slot.holders) <= policy.max_holders
+        assert bool(slot.holders) == (slot.state in ("leased", "detached")), slot
+        assert (slot.running is not None) == (slot.state in (*HOOKS, "abandoned")), slot
+        if slot.state == "idle":
+            assert slot.valid, slot
+            assert not slot.out, slot
+            assert not slot.broken, slot
+    if policy.keyed:
+        live = truth.where("opening", "idle", "leased", "checking", "resetting")
+        keys = [slot.key for slot in live]
+        assert len(keys) == len(set(keys)), "two slots for one key"
+
+
+def shut(truth: Truth) -> None:
+    if truth.draining:
+        assert not truth.waiting()
+        assert not truth.where("idle", "checking")
+    if truth.shut:
+        assert not truth.leases
+
+
+# -- 3: answers and deadlines
+
+
+def answers(truth: Truth) -> None:
+    assert truth.answers >= 0, "a release of what is not leased was not refused"
+    if isinstance(truth.event, on.Acquire):
+        assert truth.answers == 1
+    if isinstance(truth.event, on.Release | on.Discard):
+        assert truth.loser is None, f"lease {truth.loser} was not ended"
+    for ticket in truth.waiting():
+        assert ticket.event.timeout is None or ticket.event.timeout > 0, "waits unwillingly"
+
+
+def awaited(truth: Truth) -> None:
+    """Evict, Drain and Shut are answered when the last of their slots is gone, and then at once."""
+    event, tickets = truth.event, truth.tickets
+    mine = next((t for t in tickets.values() if t.event is event), None)
+    slots = to_be_gone(truth, event)
+    if slots is not None and mine is not None:
+        mine.awaits = {slot.number for slot in slots}
+    elif slots is not None:
+        assert not slots, f"{event} was answered before {slots} are gone"
+    for ticket in tickets.values():
+        if isinstance(ticket.event, on.Evict | on.Drain | on.Shut):
+            assert ticket.awaits, f"{ticket} was not answered"
+        if isinstance(ticket.event, on.Ready):
+            assert not truth.draining
+            assert len(truth.where("idle")) < truth.policy.min_idle
+
+
+def to_be_gone(truth: Truth, event: on.Event) -> list[Slot] | None:
+    """Return what this event waits for, if it is one that waits."""
+    if isinstance(event, on.Evict):
+        return [slot for slot in truth.matching(event.pattern) if slot.state == "closing"]
+    gone = [slot for slot in truth.slots.values() if slot.state != "abandoned"]
+    if isinstance(event, on.Shut):
+        return gone
+    if isinstance(event, on.Drain):
+        return [slot for slot in gone if not may_stay(truth, slot, event)]
+    return None
+
+
+def may_stay(truth: Truth, slot: Slot, event: on.Drain) -> bool:
+    if not slot.holders:
+        return False
+    owners = [lease.owner for lease in slot.holders.values()]
+    own = event.ignoring is not None and all(owner is event.ignoring for owner in owners)
+    return own or not truth.policy.has_close
+
+
+def timely(truth: Truth) -> None:
+    soonest = [ticket.wait.deadline for ticket in truth.tickets.values()]
+    soonest += [slot.due for slot in truth.slots.values()]
+    assert all(truth.armed <= at for at in soonest), "nobody wakes up for a deadline"
+    if isinstance(truth.event, on.Tick):
+        assert all(at > truth.now for at in soonest), "a deadline passed and nothing was done"
+
+
+# -- 5: liveness
+
+
+def nobody_waits_for_nothing(truth: Truth) -> None:
+    waiting = truth.waiting()
+    if waiting and not truth.policy.keyed:
+        pooled_tickets_served(truth)
+    for key in {ticket.resource_id for ticket in waiting} if truth.policy.keyed else ():
+        key_served(truth, key)
+    starving = [key for key in truth.starving() if not truth.where("closing", key=key)]
+    if truth.policy.keyed and truth.size >= truth.policy.max_size and truth.where("idle"):
+        assert len(truth.where("closing")) >= len(starving), "no room is made for a key"
+
+
+def pooled_tickets_served(truth: Truth) -> None:
+    tickets, idle = len(truth.waiting()), truth.where("idle")
+    free = [slot for slot in idle if truth.grantable(slot)]
+    assert not free, f"{free} idles while tickets wait"
+    coming = len(truth.where("opening", "checking"))
+    if idle:
+        assert coming, f"{idle} is not even checked while tickets wait"
+    if may_open(truth, None):
+        assert coming >= tickets, f"{tickets} wait, {coming} are coming, and there is room"
+
+
+def key_served(truth: Truth, key: str) -> None:
+    attached = [slot for slot in truth.where(*HOOKS, "idle", "leased", key=key)]
+    for slot in attached:
+        assert not truth.grantable(slot), f"{slot} idles while tickets wait"
+        if slot.state == "idle":
+            assert slot.suspect, f"{slot} is not even checked"
+            assert truth.where("checking"), f"{slot} is suspect, and nothing is being checked"
+    if not attached:
+        assert not may_open(truth, key), f"{key} waits, nothing is coming, and there is room"
+
+
+def may_open(truth: Truth, key: str | None) -> bool:
+    """Tell whether no limit forbids one more creation."""
+    policy, backoff = truth.policy, truth.backoff(key)
+    if truth.now < backoff.retry_at:
+        assert truth.armed <= backoff.retry_at, "nobody wakes up when the backoff is over"
+        return False
+    opening = len(truth.where("opening"))
+    return (
+        not truth.draining
+        and truth.size < policy.max_size
+        and opening < policy.max_opening
+        and (policy.keyed or opening < backoff.limit)
+        and len(truth.where("abandoned")) < policy.max_size
+    )
+
+
+def floor(truth: Truth) -> None:
+    """Between a sweep that saw too few idle and their arrival, something is coming."""
+    idle, lowest = len(truth.where("idle")), truth.policy.min_idle
+    if isinstance(truth.event, on.Sweep) and idle < lowest and not truth.draining:
+        truth.filling = True
+    full = len(truth.where("leased")) + idle >= truth.policy.max_size
+    if idle >= lowest or full:
+        truth.filling = False
+    if truth.filling and may_open(truth, None):
+        coming = len(truth.where("opening", "checking")) - len(truth.waiting())
+        assert idle + coming >= lowest, "the floor is not restored"
+
+
+# -- 8 and the pool's own books
+
+
+def books(truth: Truth, pool: Pool) -> None:
+    states = {number: str(slot.state) for number, slot in pool.slots.items()}
+    assert states == {number: slot.state for number, slot in truth.slots.items()}
+    assert set(pool.idle) == {slot.number for slot in truth.where("idle")}
+    for state in State:
+        if state in pool.counts:
+            assert pool.counts[state] == len(truth.where(state)), state
+    assert pool.leased == len(truth.where("leased"))
+    assert pool.size == truth.size
+    assert pool.leases == truth.leases
+    assert list(pool.tickets) == [ticket.number for ticket in truth.waiting()]
+    for number, slot in pool.slots.items():
+        assert slot.leases == truth.slots[number].holders
+    assert {e: name for e, (name, _) in truth.ended.items()} == {
+        e: name for e, (name, _) in pool.ended.items()
+    }
+    names(truth, pool)
+
+
+def names(truth: Truth, pool: Pool) -> None:
+    ended: dict[str, list[int]] = {}
+    for epoch, (name, _) in truth.ended.items():
+        if name != pool.name:
+            ended.setdefault(name, []).append(epoch)
+    assert pool.ended_ids == ended
+    taken: dict[str, do.Lease | None] = {}
+    if not pool.keyed:
+        taken = dict.fromkeys([*ended, *(t.resource_id for t in truth.waiting())])
+        taken |= {lease.resource_id: lease for lease in truth.leases.values()}
+        taken.pop(pool.name, None)
+    assert pool.named == taken
+
+
+def lanes(truth: Truth, pool: Pool) -> None:
+    assert pool.promised == sum(slot.promised for slot in pool.slots.values())
+    assert pool.promised <= len(truth.where("opening", "checking"))
+    for slot in pool.slots.values():
+        if slot.attached:
+            assert pool.lanes[slot.lane.key] is slot.lane, "its lane was forgotten"
+    for key, lane in pool.lanes.items():
+        assert lane.key == key
+        mine = [slot for slot in pool.slots.values() if slot.lane is lane]
+        assert lane.promised == sum(slot.promised for slot in mine)
+        assert lane.size == sum(slot.attached for slot in mine)
+        assert lane.opening == sum(slot.state is State.OPENING for slot in mine)
+        assert list(lane.tickets) == [ticket.number for ticket in truth.waiting(key)]
+        if pool.keyed:
+            attached = [slot for slot in mine if slot.attached]
+            assert lane.slot in (attached or [None])
+            idle_key = not lane.size and not lane.tickets
+            assert not idle_key or pool.now < lane.retry_at, f"{key} is never forgotten"
+    for key, lane in pool.starved.items():
+        assert pool.lanes[key] is lane
+        assert lane.tickets, f"{key} starves, and nobody waits for it"
+    assert list(tickets_of(pool)) == list(pool.tickets)
+
+
+def tickets_of(pool: Pool) -> Iterator[int]:
+    """Return the tickets of all lanes, oldest first."""
+    return iter(sorted(number for lane in pool.lanes.values() for number in lane.tickets))
+
+
+def deadlines(truth: Truth, pool: Pool) -> None:
+    finite = [t for t in truth.waiting() if t.wait.deadline < math.inf]
+    assert len(pool.ticket_deadlines) == sum(t.event.timeout is not None for t in finite)
+    assert pool.next_due() <= min((t.wait.deadline for t in finite), default=math.inf)
+    hooks = [slot.due for slot in truth.where(*HOOKS)]
+    assert len(pool.hook_deadlines) == len(hooks)
+    assert pool.hook_deadlines.next() == min(hooks, default=math.inf)
+    assert len(pool.lifetimes) <= len(pool.slots)
+    assert pool.armed == truth.armed
+
+
+def counters(truth: Truth, pool: Pool) -> None:
+    count, told = truth.count, figures(pool, truth.now)
+    assert told.acquires == {
+        "ok": truth.acquired,
+        **{name: count[name] for name in ("timeout", "cancelled", "refused", "error")},
+    }
+    hooks = ("open", "check", "reset", "close", "use")
+    assert told.errors == {name: count[f"error {name}"] for name in hooks}
+    reasons = ("idle", "lifetime", "broken", "cleanup", "shutdown")
+    assert told.closed == {name: count[f"closed {name}"] for name in reasons}
+    assert told.opened == count["opened"]
+    assert told.stale == count["stale"]
+    assert told.cleanups == {name: count[f"cleanup {name}"] for name in ("janitor", "call")}
+    assert told.active == len(truth.leases)
+    assert told.waiting == len(truth.waiting())
+    assert told.slots == {
+        state: len(truth.where(state)) for state in map(str, State) if state != "gone"
+    }
+    assert sum(told.wait_seconds[0]) == truth.acquired
+    assert sum(pool.counters.wait_seconds.counts) == count["waited"]
+    assert sum(told.use_seconds[0]) == count["used"]
+    assert sum(told.open_seconds[0]) == count["opened"]
+    for histogram in ("wait", "use", "open"):
+        total = getattr(told, f"{histogram}_seconds")[1]
+        assert math.isclose(total, truth.seconds[histogram], abs_tol=1e-6), histogram
