@@ -16,7 +16,7 @@ def now_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
 
 def chance() -> float:
     """Return a random number in [0, 1), for jitter."""
-    return random.random()  # noqa: S311 - jitter is no secret
+    return random.random()
 
 
 def wall_time() -> float:

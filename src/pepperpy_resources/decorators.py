@@ -37,7 +37,7 @@ def managed_resource(
 def managed_resource(
     resource_type: str,
     *,
-    id: Callable[..., str] | None = None,  # the design's name
+    id: Callable[..., str] | None = None,  # noqa: A002 - the design's name, keyword-only
     manager: DefaultResourceManager | None = None,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., Awaitable[Any]]]:
     """Lease a resource for each call and pass it as the first argument after `self`.

@@ -7,7 +7,6 @@ import contextvars
 import itertools
 import logging
 import os
-import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -20,9 +19,9 @@ from pepperpy_resources._checks import as_seconds
 from pepperpy_resources.actors.handle import ActorHandle, check_fields
 from pepperpy_resources.actors.host import ASK, Cell, Crashed, Host
 from pepperpy_resources.actors.metrics import Collect, ManagerFigures
-from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.actors.reply import Reply
 from pepperpy_resources.actors.root import JANITOR, METRICS, Revive, Root
+from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import Acquire, Discard, Evict, Ready, Release
 from pepperpy_resources.errors import (
     AskTimeout,
@@ -36,7 +35,7 @@ from pepperpy_resources.errors import (
     ResourceError,
     UnknownResourceType,
 )
-from pepperpy_resources.gates import Gate, bare_id_error, id_error
+from pepperpy_resources.gates import Gate, bare_id_error, borrower, id_error
 from pepperpy_resources.leasing import LeaseContext, ResourceHandle
 from pepperpy_resources.manager import ResourceManager
 from pepperpy_resources.observe.prometheus import ResourceMetrics
@@ -72,7 +71,7 @@ class DefaultResourceManager(ResourceManager):
         metrics: ResourceMetrics | None = None,
     ) -> None:
         if isinstance(specs, timedelta):  # the specification's DefaultResourceManager(interval)
-            specs, cleanup_interval = None, specs
+            cleanup_interval, specs = specs, None
         self._status = "new"
         self.name = name or f"manager-{next(_numbers)}"
         self._specs = checked_specs(specs)
@@ -214,14 +213,12 @@ class DefaultResourceManager(ResourceManager):
             timeout = as_seconds(timeout)
         if kwargs or priority:
             gate.check_arguments(kwargs, priority)
-        frame = sys._getframe(1)  # noqa: SLF001 - the borrower, named in errors and leak reports
+        frame = borrower(1)
         site = (frame.f_code, frame.f_lasti) if gate.line else gate.site(frame)
         message = Acquire(resource_id, timeout, owner, kwargs or None, site)
-        lease = gate.deliver(message, ASK)
+        lease = await gate.welcomed(message) if gate.welcomes else gate.deliver(message, ASK)
         if lease.__class__ is not Lease:
             lease = await gate.kept(lease)
-        if gate.welcomes:
-            lease = await gate.welcomed(message, lease)
         return lease.resource
 
     async def release(self, resource_id: str, *, discard: bool = False) -> None:

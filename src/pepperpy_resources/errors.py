@@ -77,11 +77,11 @@ class ForkedProcess(ClosedError):
     """The manager was started in the parent of this forked process."""
 
 
-class AcquireTimeout(ResourceError, TimeoutError):  # noqa: N818 - a TimeoutError by another name
+class AcquireTimeout(ResourceError, TimeoutError):
     """No resource became free before the deadline of the acquire."""
 
 
-class AskTimeout(ResourceError, TimeoutError):  # noqa: N818 - a TimeoutError by another name
+class AskTimeout(ResourceError, TimeoutError):
     """An actor did not answer before the deadline of the question."""
 
 

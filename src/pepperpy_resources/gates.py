@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import math
+import sys
 import traceback
 from collections.abc import Iterable
 from types import FrameType
@@ -14,9 +15,9 @@ import msgspec
 
 from pepperpy_resources.actors.handle import keywords_refused
 from pepperpy_resources.actors.host import ASK
-from pepperpy_resources.actors.pool import TypeState
-from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.actors.reply import Failure, Promise
+from pepperpy_resources.actors.type_state import TypeState
+from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import Acquire, Discard, Release
 from pepperpy_resources.errors import (
     AcquireTimeout,
@@ -28,6 +29,12 @@ from pepperpy_resources.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+# borrower(1): the frame that awaits the coroutine which calls this. There is no public way to look
+# one frame up that does not cost more than the acquire itself.
+borrower = sys._getframe  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
 
 class Gate:
     """The façade's way to one resource type."""
@@ -75,8 +82,8 @@ class Gate:
             raise answer.error
         return answer
 
-    async def welcomed(self, message: Acquire, lease: Lease) -> Lease:
-        """Return the lease after `on_acquire`; one that fails is discarded and the next tried.
+    async def welcomed(self, message: Acquire) -> Lease:
+        """Acquire and run `on_acquire`; a resource that fails it is discarded, the next tried.
 
         Raises `OpenFailedError` when all fail, `AcquireTimeout` when time is up.
         """
@@ -84,6 +91,7 @@ class Gate:
         timeout = self.state.policy.acquire_timeout if message.timeout is None else message.timeout
         deadline = clock() + (timeout if timeout > 0 else self.state.policy.create_timeout)
         tries = (self.spec.max_size or 1) + 1
+        lease = await self.kept(self.deliver(message, ASK))
         while (error := await self._welcome(lease, deadline)) is not None:
             tries -= 1
             left = deadline - clock()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from types import TracebackType
@@ -16,7 +15,7 @@ from pepperpy_resources.actors.host import ASK
 from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import Acquire, Release
 from pepperpy_resources.errors import UsageError
-from pepperpy_resources.gates import Gate
+from pepperpy_resources.gates import Gate, borrower
 
 if TYPE_CHECKING:
     from pepperpy_resources.default import DefaultResourceManager
@@ -38,16 +37,14 @@ class LeaseContext(msgspec.Struct, Generic[T]):
         gate = self.gate
         if self.lease is not None:
             raise UsageError("a lease() block is entered once; call lease() again")
-        frame = sys._getframe(1)  # noqa: SLF001 - the borrower
+        frame = borrower(1)
         site = (frame.f_code, frame.f_lasti) if gate.line else gate.site(frame)
         message = Acquire(
             self.resource_id, self.timeout, asyncio.current_task(gate.loop), self.arguments, site
         )
-        lease = gate.deliver(message, ASK)
+        lease = await gate.welcomed(message) if gate.welcomes else gate.deliver(message, ASK)
         if lease.__class__ is not Lease:
             lease = await gate.kept(lease)
-        if gate.welcomes:
-            lease = await gate.welcomed(message, lease)
         self.lease = lease
         return cast("T", lease.resource)
 

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pepperpy_resources.actors.pool import TypeState
 from pepperpy_resources.actors.reply import Reply
+from pepperpy_resources.actors.type_state import TypeState
 from pepperpy_resources.core import states
 from pepperpy_resources.core.events import Drain, Event, Evict, Shut
 from pepperpy_resources.errors import ActorDead
@@ -23,6 +23,9 @@ async def drain_and_shut(types: Sequence[TypeState], timeout: float, ignoring: o
     await ask_all(types, Drain(ignoring), timeout)
     await ask_all(types, Shut(), longest_close(types) + GRACE)
     for state in types:
+        if state.cell.actor is None:  # crashed once too often to be shut in order
+            state.give_up()
+            await state.hooks.finish(state.policy.close_timeout)
         left = state.pool.counts[states.ABANDONED]
         if left:
             log.warning("%s: %d hooks ignored their deadlines", state.policy.name, left)

@@ -212,6 +212,7 @@ class History:
     def crash(self) -> None:
         """Build a new machine from the performer's ledger, as the actor does after a crash."""
         truth = self.truth
+        truth.now = self.now
         event = truth.restore(chance=self.choose(5) / 5)
         self.pool = Pool(self.policy, self.counters)
         self.send(event)

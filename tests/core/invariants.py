@@ -90,7 +90,7 @@ def awaited(truth: Truth) -> None:
 def to_be_gone(truth: Truth, event: on.Event) -> list[Slot] | None:
     """Return what this event waits for, if it is one that waits."""
     if isinstance(event, on.Evict):
-        return [slot for slot in truth.matching(event.pattern) if slot.state == "closing"]
+        return [slot for slot in truth.matched if slot.state == "closing"]
     gone = [slot for slot in truth.slots.values() if slot.state != "abandoned"]
     if isinstance(event, on.Shut):
         return gone
@@ -125,7 +125,8 @@ def nobody_waits_for_nothing(truth: Truth) -> None:
     for key in {ticket.resource_id for ticket in waiting} if truth.policy.keyed else ():
         key_served(truth, key)
     starving = [key for key in truth.starving() if not truth.where("closing", key=key)]
-    if truth.policy.keyed and truth.size >= truth.policy.max_size and truth.where("idle"):
+    full = truth.policy.keyed and truth.size >= truth.policy.max_size
+    if full and truth.where("idle") and truth.armed > truth.now:
         assert len(truth.where("closing")) >= len(starving), "no room is made for a key"
 
 
@@ -154,17 +155,20 @@ def key_served(truth: Truth, key: str) -> None:
 def may_open(truth: Truth, key: str | None) -> bool:
     """Tell whether no limit forbids one more creation."""
     policy, backoff = truth.policy, truth.backoff(key)
+    opening = len(truth.where("opening"))
+    limited = (
+        truth.draining
+        or truth.size >= policy.max_size
+        or opening >= policy.max_opening
+        or (opening >= backoff.limit and not policy.keyed)
+        or len(truth.where("abandoned")) >= policy.max_size
+    )
+    if limited or truth.armed <= truth.now:  # the Tick that ends a backoff may be on its way
+        return False
     if truth.now < backoff.retry_at:
         assert truth.armed <= backoff.retry_at, "nobody wakes up when the backoff is over"
         return False
-    opening = len(truth.where("opening"))
-    return (
-        not truth.draining
-        and truth.size < policy.max_size
-        and opening < policy.max_opening
-        and (policy.keyed or opening < backoff.limit)
-        and len(truth.where("abandoned")) < policy.max_size
-    )
+    return True
 
 
 def floor(truth: Truth) -> None:
@@ -176,8 +180,7 @@ def floor(truth: Truth) -> None:
     if idle >= lowest or full:
         truth.filling = False
     if truth.filling and may_open(truth, None):
-        coming = len(truth.where("opening", "checking")) - len(truth.waiting())
-        assert idle + coming >= lowest, "the floor is not restored"
+        assert truth.where(*HOOKS), "the floor is not restored"
 
 
 # -- 8 and the pool's own books
@@ -231,12 +234,13 @@ def lanes(truth: Truth, pool: Pool) -> None:
         assert list(lane.tickets) == [ticket.number for ticket in truth.waiting(key)]
         if pool.keyed:
             attached = [slot for slot in mine if slot.attached]
-            assert lane.slot in (attached or [None])
-            idle_key = not lane.size and not lane.tickets
-            assert not idle_key or pool.now < lane.retry_at, f"{key} is never forgotten"
+            closing = all(slot.state is State.CLOSING for slot in attached)
+            assert lane.slot in attached or (lane.slot is None and closing)
+            kept = pool.now < lane.retry_at or truth.armed <= truth.now or truth.draining
+            assert lane.size or lane.tickets or kept, f"{key} is never forgotten"
     for key, lane in pool.starved.items():
         assert pool.lanes[key] is lane
-        assert lane.tickets, f"{key} starves, and nobody waits for it"
+        assert lane.tickets or truth.draining, f"{key} starves, and nobody waits for it"
     assert list(tickets_of(pool)) == list(pool.tickets)
 
 

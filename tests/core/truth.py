@@ -112,6 +112,7 @@ class Truth:
         self.answers = 0  # how often its asker was answered; -1: it must be refused
         self.loser: int | None = None  # the lease that it ends
         self.returned: set[int] = set()  # slots given back
+        self.matched: list[Slot] = []  # slots that an eviction means
         self.overtaken: list[tuple[int, str]] = []  # hooks cancelled by a close, over all events
 
     # -- figures
@@ -289,7 +290,8 @@ class Truth:
 
     def before_evict(self, event: on.Evict) -> None:
         self.count["cleanup call"] += 1
-        for slot in self.matching(event.pattern):
+        self.matched = self.matching(event.pattern)
+        for slot in self.matched:
             if slot.state in ("abandoned", "closing"):
                 continue
             if slot.state == "leased" and not event.force:
@@ -436,6 +438,8 @@ class Truth:
 
     def deny_queue_full(self, asked: on.Acquire, _: Ticket | None) -> None:
         assert asked is self.event, "a ticket that was let in is not thrown out again"
+        key = self.key_of(asked.resource_id)
+        assert len(self.waiting(key)) >= len(self.where("opening", key=key)), "it was promised one"
         assert len(self.waiting()) + 1 > self.policy.max_waiting
 
     def deny_closed(self, asked: on.Acquire, _: Ticket | None) -> None:
@@ -488,7 +492,7 @@ class Truth:
         else:
             assert self.now >= backoff.retry_at, "opened before the backoff was over"
             assert len(opening) < backoff.limit, "opened more than slow start admits"
-        floor = self.policy.min_idle if self.filling else 0
+        floor = self.policy.min_idle if self.filling or isinstance(self.event, on.Sweep) else 0
         wanted = len(self.waiting(key)) + floor
         assert len(self.where("opening", key=key)) < wanted, "a creation for nobody"
         slot = Slot(effect.slot, key, effect.arguments, self.now)
@@ -522,8 +526,8 @@ class Truth:
         assert slot.opened
         assert not slot.holders, "closed under its holder"
         self.count[f"closed {effect.why}"] += 1
-        if slot.state in ("checking", "resetting") and slot.due <= self.now:
-            assert isinstance(self.event, on.Tick)
+        overdue = isinstance(self.event, on.Tick) and slot.due <= self.now
+        if slot.state in ("checking", "resetting") and overdue:
             self.bad(slot, "check" if slot.state == "checking" else "reset", lost=False)
         assert self.justified(slot, effect.why), f"no reason to close as {effect.why}: {slot}"
         if slot.running is not None:

@@ -57,9 +57,9 @@ def test_an_interrupt_is_exit_status_130(
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("demo --seconds 46", "argument --seconds: '46' is not a number from 2 to 45"),
-        ("demo --seconds 1", "argument --seconds: '1' is not a number from 2 to 45"),
-        ("demo --seconds nan", "argument --seconds: 'nan' is not a number from 2 to 45"),
+        ("demo --seconds 41", "argument --seconds: '41' is not a number from 2 to 40"),
+        ("demo --seconds 1", "argument --seconds: '1' is not a number from 2 to 40"),
+        ("demo --seconds nan", "argument --seconds: 'nan' is not a number from 2 to 40"),
         ("demo --tasks many", "argument --tasks: 'many' is not a number from 1 to 10000"),
         ("demo --tasks 1.5", "argument --tasks: '1.5' is not a number from 1 to 10000"),
         ("demo --connections 1", "argument --connections: '1' is not a number from 2 to 64"),
@@ -107,7 +107,7 @@ def test_help_describes_the_demo_and_not_what_is_for_tests(
     assert stopped.value.code == 0
     text = capsys.readouterr().out
     assert "--connections N" in text
-    assert "2 to 45 (default 15.0)" in text
+    assert "2 to 40 (default 15.0)" in text
     assert "--packages" not in text
 
 

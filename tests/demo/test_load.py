@@ -1,7 +1,8 @@
-"""The borrowers: what they note when something goes wrong, on a real pool that is made to go wrong."""
+"""The borrowers: what they note when something goes wrong, on a real pool made to go wrong."""
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, closing
@@ -128,6 +129,7 @@ async def test_a_failed_connect_is_explained_and_asked_again(path: Path) -> None
 async def test_a_borrower_that_never_gets_a_lease_is_noted_and_ended(path: Path) -> None:
     async with loaded(path, build_oracle(FILES)) as (load, _, manager), manager.lease("db"):
         load.start()
+        await asyncio.sleep(0)  # one turn of the loop: both have asked
         await load.finish(timeout=0.01)
     assert sorted(load.failed) == [
         "borrower 0 still waits 0.01 s after the end",

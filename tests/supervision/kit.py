@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from pepperpy_resources import DefaultResourceManager, ResourceMetrics, ResourceSpec
+from pepperpy_resources.actors import performer
 from pepperpy_resources.actors import pool as pool_actor
 from pepperpy_resources.core import machine
 from pepperpy_resources.core.effects import Effect
@@ -157,7 +158,7 @@ def crashing(
 @contextlib.contextmanager
 def failing_effect(patch: pytest.MonkeyPatch, kind: type[Effect]) -> Iterator[list[Any]]:
     """Make the performer raise before it carries out the next effect of this kind."""
-    real = pool_actor.PERFORM[kind]
+    real = performer.PERFORM[kind]
     hit: list[Any] = []
 
     def perform(actor: Any, effect: Any, message: Any, reply: Any) -> Any:
@@ -167,7 +168,7 @@ def failing_effect(patch: pytest.MonkeyPatch, kind: type[Effect]) -> Iterator[li
         raise Boom(kind.__name__)
 
     with patch.context() as context:
-        context.setitem(pool_actor.PERFORM, kind, perform)
+        context.setitem(performer.PERFORM, kind, perform)
         yield hit
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pepperpy_resources import Backoff, DefaultResourceManager, Intensity, ResourceSpec
+from pepperpy_resources.actors import performer
 from pepperpy_resources.actors import pool as pool_actor
 from pepperpy_resources.core import machine
 from pepperpy_resources.core.events import Restore
@@ -40,8 +41,8 @@ class Weather:
                 patch.setitem(machine.HANDLERS, kind, self.fatal(real))
         for name in SHORT_WAYS.values():
             patch.setattr(pool_actor, name, self.fatal(getattr(pool_actor, name)))
-        for kind, perform in tuple(pool_actor.PERFORM.items()):
-            patch.setitem(pool_actor.PERFORM, kind, self.fatal(perform))
+        for kind, perform in tuple(performer.PERFORM.items()):
+            patch.setitem(performer.PERFORM, kind, self.fatal(perform))
 
     def fatal(self, real: Any) -> Any:
         def call(*args: Any) -> Any:

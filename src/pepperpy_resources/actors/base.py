@@ -37,7 +37,7 @@ class Crash(msgspec.Struct, frozen=True):
     """Make the actor crash; sent by `pepperpy_resources.testing` only."""
 
 
-class InjectedCrash(Exception):  # noqa: N818 - what it is called in every report
+class InjectedCrash(Exception):
     """The failure that a `Crash` message stands for."""
 
 

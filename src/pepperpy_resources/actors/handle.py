@@ -9,9 +9,9 @@ import msgspec
 from pepperpy_resources._checks import as_seconds
 from pepperpy_resources.actors.metrics import Collect, ManagerFigures
 from pepperpy_resources.actors.pool import Describe
-from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.actors.reply import Failure, Reply
 from pepperpy_resources.core import events as on
+from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.snapshot import PoolSnapshot
 from pepperpy_resources.errors import InvalidResourceId, KeywordsRefused, UsageError
 
@@ -70,7 +70,8 @@ class ActorHandle:
             self._cell.ask(message, reply)
         else:
             known = ", ".join(kind.__name__ for kind in PUBLIC)
-            text = f"{self._cell.path} does not understand {type(message).__name__}; it takes {known}"
+            given = type(message).__name__
+            text = f"{self._cell.path} does not understand {given}; it takes {known}"
             reply.resolve(Failure(UsageError(text)))
         return reply
 
@@ -122,7 +123,9 @@ def check_id(resource_id: Any, type_name: str, *, bare: bool) -> None:
         name, _, rest = resource_id.partition(":")
         if name == type_name and (rest or (bare and resource_id == name)):
             return
-    raise InvalidResourceId(f"{given} is not an id of {type_name!r}: it must be '{type_name}:<name>'")
+    raise InvalidResourceId(
+        f"{given} is not an id of {type_name!r}: it must be '{type_name}:<name>'"
+    )
 
 
 def keywords_refused(name: str, arguments: dict[str, Any]) -> KeywordsRefused:

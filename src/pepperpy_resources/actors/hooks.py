@@ -42,7 +42,7 @@ class Hooks:
         spec: ResourceSpec[Any],
         loop: asyncio.AbstractEventLoop,
         context: Context,
-        report: Callable[[on.Event], Any],
+        report: Callable[[on.Outcome], Any],
     ) -> None:
         self.spec = spec
         self.workers = Workers(spec.name)
@@ -98,6 +98,11 @@ class Hooks:
         except Exception:
             log.exception("is_connection_error of %r failed", self.spec.name)
             return False
+
+    async def finish(self, timeout: float) -> None:
+        """Wait for the hooks that run, at most `timeout` seconds."""
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=timeout)
 
     # -- the hooks themselves
 
@@ -210,7 +215,7 @@ class Hooks:
         else:
             self._report(outcome)
 
-    def _outcome(self, entry: Entry, hook: str, error: BaseException | None) -> on.Event:
+    def _outcome(self, entry: Entry, hook: str, error: BaseException | None) -> on.Outcome:
         number = entry.number
         if error is not None:
             self.last_error = f"{hook}: {describe(error)}"
@@ -230,7 +235,7 @@ class Hooks:
         return on.CheckPassed(number) if error is None else on.CheckFailed(number, error, lost)
 
 
-class CheckReturnedFalse(Exception):  # noqa: N818 - stands for a failure as a cause
+class CheckReturnedFalse(Exception):
     """A check hook said that the resource is bad."""
 
 

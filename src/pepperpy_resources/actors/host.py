@@ -38,7 +38,7 @@ def describe(error: BaseException) -> str:
     """Return the error's type and text, whatever its `__str__` does."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything
+    except Exception:
         return type(error).__name__
 
 
@@ -146,7 +146,7 @@ class Cell:
         host.free = 0
         try:
             answer = self.turn(message, reply)
-        except BaseException as error:  # noqa: BLE001 - contained: the actor crashes, nobody else
+        except BaseException as error:
             answer = self.crashed(message, reply, error)
         host.free = host.thread
         if host.ready:
@@ -202,7 +202,7 @@ class Cell:
         self.host.free = 0
         try:
             answer = self.turn(message, reply)
-        except BaseException as error:  # noqa: BLE001 - contained: the actor crashes, nobody else
+        except BaseException as error:
             answer = self.crashed(message, reply, error)
         self.host.free = self.host.thread
         self.answered(reply, answer)

@@ -11,7 +11,7 @@ from pepperpy_resources.core.snapshot import Figures, figures
 
 if TYPE_CHECKING:
     from pepperpy_resources.actors.host import Cell
-    from pepperpy_resources.actors.pool import TypeState
+    from pepperpy_resources.actors.type_state import TypeState
 
 
 class Collect(msgspec.Struct, frozen=True):

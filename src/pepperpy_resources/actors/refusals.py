@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pepperpy_resources.core import states
 from pepperpy_resources.core.effects import Deny, Lease, Why
@@ -118,7 +118,7 @@ def not_leased(_: Pool, deny: Deny) -> ResourceError:
 
 def keywords(_: Pool, deny: Deny) -> ResourceError:
     """Say that the id exists with other keywords; their values may be secret and are not shown."""
-    known: list[str] = sorted(deny.error) if isinstance(deny.error, dict) else []
+    known: list[str] = sorted(cast("dict[str, Any]", deny.error or {}))
     return KeywordsRefused(
         f"{deny.resource_id!r} was built with other keywords ({', '.join(known) or 'none'}); "
         "release and cleanup() it first, or use another id"

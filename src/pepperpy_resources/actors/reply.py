@@ -83,8 +83,7 @@ class Reply(pykka.Future[T], Generic[T]):
     _special = False  # awaiting it takes more than waiting for the answer: the four below
     _deadline: float | None = None
     _get_hook: Any = None
-    _sources: tuple[pykka.Future[Any], ...] = ()
-    _apply: Callable[..., Any] | None = None
+    _derivation: tuple[Callable[..., Any], tuple[pykka.Future[Any], ...]] | None = None
 
     def __init__(self, cell: Cell | None = None, timeout: float | None = None) -> None:
         self.cell = cell
@@ -136,8 +135,9 @@ class Reply(pykka.Future[T], Generic[T]):
         Raises the error that was answered; `AskTimeout` when time is up, which withdraws the
         question; `WouldBlock` on the actor's own thread while there is no answer.
         """
-        if self._apply is not None:
-            return self._apply(*[source.get(timeout=timeout) for source in self._sources])
+        if self._derivation is not None:
+            apply, sources = self._derivation
+            return apply(*[source.get(timeout=timeout) for source in sources])
         if self._get_hook is not None:
             return self._get_hook(timeout)
         with _lock:
@@ -156,9 +156,10 @@ class Reply(pykka.Future[T], Generic[T]):
         limits = [timeout] if timeout is not None else []
         if self._deadline is not None:
             limits.append(max(0.0, self._deadline - monotonic()))
-        if self._event is not None and not self._event.wait(min(limits, default=None)):
-            if self.withdraw():
-                raise AskTimeout(f"no answer within {min(limits):g} s; the question is withdrawn")
+        event = self._event
+        if event is None or event.wait(min(limits, default=None)) or not self.withdraw():
+            return
+        raise AskTimeout(f"no answer within {min(limits):g} s; the question is withdrawn")
 
     def __await__(self) -> Generator[Any, None, T]:
         if self._special:
@@ -178,8 +179,9 @@ class Reply(pykka.Future[T], Generic[T]):
         return self._take()
 
     async def _await_special(self) -> T:
-        if self._apply is not None:
-            return cast("T", self._apply(*[await source for source in self._sources]))
+        if self._derivation is not None:
+            apply, sources = self._derivation
+            return cast("T", apply(*[await source for source in sources]))
         if self._get_hook is not None:
             # A hook of pykka's own (ref.stop): the reply behind it is answered at once here.
             return cast("T", self.get(timeout=0))
@@ -223,10 +225,10 @@ class Reply(pykka.Future[T], Generic[T]):
 
     # -- derived replies: pykka's would block the loop when awaited
 
-    def _derive(self, apply: Callable[..., Any], *others: pykka.Future[Any]) -> Any:
+    def derive(self, apply: Callable[..., Any], *others: pykka.Future[Any]) -> Any:
+        """Return a reply whose answer is made of others', when somebody asks for it."""
         derived: Reply[Any] = Reply(self.cell)
-        derived._sources = (self, *others)
-        derived._apply = apply
+        derived._derivation = apply, (self, *others)
         derived._special = True
         return derived
 
@@ -237,29 +239,31 @@ class Reply(pykka.Future[T], Generic[T]):
 
     def map(self, func: Callable[[T], M]) -> pykka.Future[M]:
         """Return a reply whose answer is `func` of this one's."""
-        return cast("pykka.Future[M]", self._derive(func))
+        return cast("pykka.Future[M]", self.derive(func))
 
     def filter(
         self: pykka.Future[Iterable[J]], func: Callable[[J], bool]
     ) -> pykka.Future[Iterable[J]]:
         """Return a reply with only the items that pass `func`."""
-        reply = cast("Reply[Iterable[J]]", self)
-        return cast(
-            "pykka.Future[Iterable[J]]", reply._derive(lambda items: [i for i in items if func(i)])
-        )
+
+        def passing(items: Iterable[J]) -> list[J]:
+            return [item for item in items if func(item)]
+
+        return cast("pykka.Future[Iterable[J]]", cast("Reply[Any]", self).derive(passing))
 
     def join(self, *futures: pykka.Future[Any]) -> pykka.Future[Iterable[Any]]:
         """Return a reply with the list of all the answers."""
-        return cast("pykka.Future[Iterable[Any]]", self._derive(lambda *all_: list(all_), *futures))
+        return cast("pykka.Future[Iterable[Any]]", self.derive(lambda *all_: list(all_), *futures))
 
     def reduce(
         self: pykka.Future[Iterable[J]], func: Callable[[R, J], R], *args: R
     ) -> pykka.Future[R]:
         """Return a reply with the items folded by `func`."""
-        reply = cast("Reply[Iterable[J]]", self)
-        return cast(
-            "pykka.Future[R]", reply._derive(lambda items: functools.reduce(func, items, *args))
-        )
+
+        def folded(items: Iterable[J]) -> R:
+            return functools.reduce(func, items, *args)
+
+        return cast("pykka.Future[R]", cast("Reply[Any]", self).derive(folded))
 
 
 def wake(waiter: asyncio.Future[None]) -> None:

@@ -14,8 +14,9 @@ from pepperpy_resources.actors.base import LoopActor
 from pepperpy_resources.actors.host import Cell, Crashed, Host
 from pepperpy_resources.actors.janitor import Janitor, TypesChanged
 from pepperpy_resources.actors.metrics import MetricsActor
-from pepperpy_resources.actors.pool import ResourceSupervisor, TypeState
+from pepperpy_resources.actors.pool import ResourceSupervisor
 from pepperpy_resources.actors.reply import Failure
+from pepperpy_resources.actors.type_state import TypeState
 from pepperpy_resources.core.policy import Intensity
 from pepperpy_resources.core.restart import RestartLog
 from pepperpy_resources.errors import ActorDead, ManagerStopped
@@ -27,6 +28,7 @@ log = logging.getLogger("pepperpy_resources")
 
 REVIVE_AFTER = 30.0  # seconds until a parked child is tried again
 # A colon, because no resource type can be named so.
+SYSTEM_INTENSITY = Intensity()
 METRICS, JANITOR = ":metrics", ":janitor"
 
 
@@ -85,7 +87,7 @@ class Root:
         self._add(JANITOR, lambda cell: Janitor.launch(cell, self, self._cleanup_interval))
 
     def _add(
-        self, path: str, launch: Callable[[Cell], Any], intensity: Intensity = Intensity()
+        self, path: str, launch: Callable[[Cell], Any], intensity: Intensity = SYSTEM_INTENSITY
     ) -> Child:
         cell = Cell(self.host, path, self._child_crashed)
         child = Child(cell, lambda: launch(cell), intensity)
@@ -133,7 +135,7 @@ class Root:
                 child.state.give_up()
 
     def carry_on(self) -> None:
-        """Restart who is down, once the root itself has failed: the stop that follows needs them."""
+        """Restart who is down once the root has failed: the stop that follows needs them."""
         for child in self.children.values():
             if child.cell.actor is None and child.cell.epitaph is None:
                 child.start()

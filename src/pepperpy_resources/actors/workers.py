@@ -46,7 +46,7 @@ class Worker:
             value, error = None, None
             try:
                 value = func(*args)
-            except BaseException as caught:  # noqa: BLE001 - it is the hook's failure, not the thread's
+            except BaseException as caught:
                 error = caught
             try:
                 loop.call_soon_threadsafe(_settle, future, value, error)

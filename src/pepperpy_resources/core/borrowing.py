@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import states
@@ -128,7 +128,8 @@ def denied_at_once(pool: Pool, lane: Lane, timeout: float) -> tuple[do.Why, str]
     """Return why a newly queued acquire may not wait, and what it is counted as."""
     if timeout <= 0:
         return do.Why.TIMEOUT, "timeout"
-    if len(pool.tickets) - pool.promised > pool.max_waiting:
+    unpromised = len(lane.tickets) > lane.promised
+    if unpromised and len(pool.tickets) - pool.promised > pool.max_waiting:
         return do.Why.QUEUE_FULL, "refused"
     if lane.failures and out_of_attempts(pool, lane) and not lane.promised:
         return do.Why.BROKEN, "error"
@@ -161,13 +162,18 @@ def alike(given: Any, known: Any, depth: int = 0) -> bool:
     if type(given) is not type(known) or depth > DEEPEST:
         return False
     if type(given) is dict:
-        if not all(type(key) is str for key in (*given, *known)) or given.keys() != known.keys():
-            return False
-        return all(alike(given[key], known[key], depth + 1) for key in given)
+        return alike_dicts(cast("dict[Any, Any]", given), cast("dict[Any, Any]", known), depth)
     if type(given) in (list, tuple):
         pairs = zip(given, known, strict=False)
         return len(given) == len(known) and all(alike(a, b, depth + 1) for a, b in pairs)
     return type(given) in PLAIN and bool(given == known)
+
+
+def alike_dicts(given: dict[Any, Any], known: dict[Any, Any], depth: int) -> bool:
+    """Compare dicts of plain keys."""
+    if not all(type(key) is str for key in (*given, *known)) or given.keys() != known.keys():
+        return False
+    return all(alike(given[key], known[key], depth + 1) for key in given)
 
 
 def cancel(pool: Pool, event: Cancel) -> None:

@@ -60,11 +60,11 @@ class Counters:
 
     def __init__(self) -> None:
         self.acquired = 0  # acquires that ended well: the epoch of the last lease, too
-        self.acquires = dict.fromkeys(OUTCOMES[1:], 0)
-        self.errors = dict.fromkeys(OPERATIONS, 0)
+        self.acquires: dict[str, int] = dict.fromkeys(OUTCOMES[1:], 0)
+        self.errors: dict[str, int] = dict.fromkeys(OPERATIONS, 0)
         self.opened = 0
-        self.closed = dict.fromkeys(REASONS, 0)
-        self.cleanups = dict.fromkeys(TRIGGERS, 0)
+        self.closed: dict[str, int] = dict.fromkeys(REASONS, 0)
+        self.cleanups: dict[str, int] = dict.fromkeys(TRIGGERS, 0)
         self.stale = 0
         self.wait_seconds = Histogram()
         self.use_seconds = Histogram()

@@ -36,6 +36,7 @@ class Mode(StrEnum):
 
 DRAINING, FILLING, SUSPECTING = Mode.DRAINING, Mode.FILLING, Mode.SUSPECTING
 
+
 class Pool:
     """One resource type: its slots, leases and queue. Changed by event handlers only."""
 
@@ -77,7 +78,7 @@ class Pool:
         # Pooled: every id that is taken; its live lease, or None while its acquire is queued, or
         # until the late release of a lease that ended on our side is seen.
         self.named: dict[str, Lease | None] = {}
-        self.ended: OrderedDict[int, tuple[str, float]] = OrderedDict()  # by us: epoch -> id, when
+        self.ended: OrderedDict[int, tuple[str, float]] = OrderedDict()  # epoch -> id, when
         self.ended_ids: dict[str, list[int]] = {}  # the same by id
         self.pending: list[tuple[int, set[int]]] = []  # asker's ticket, slots it waits to see gone
         self.unready: list[int] = []  # askers of Ready
@@ -109,7 +110,7 @@ class Pool:
         return (
             self.size < policy.max_size
             and self.counts[states.OPENING] < policy.max_opening
-            # Beyond this many hooks that ignore their deadlines, opening more only adds to the pile.
+            # With that many hooks that ignore their deadlines, more would only join the pile.
             and self.counts[states.ABANDONED] < policy.max_size
         )
 
@@ -154,7 +155,7 @@ class Pool:
         self.hook_deadlines.set(slot.number, at)
         self.arm(at)
 
-    def promise(self, slot: Slot, promised: bool) -> None:
+    def promise(self, slot: Slot, *, promised: bool) -> None:
         """Count the slot, or count it no more, as about to serve a ticket of its lane."""
         if slot.promised != promised:
             slot.promised = promised
@@ -190,7 +191,7 @@ class Pool:
         """Start the check hook of an idle slot."""
         self.idle.pop(slot.number, None)
         self.move(slot, states.CHECK)
-        self.promise(slot, promised)
+        self.promise(slot, promised=promised)
         self.hook_started(slot, self.policy.check_timeout)
         self.effects.append(do.Check(slot.number))
 
@@ -198,6 +199,8 @@ class Pool:
         """Put a slot that has just become idle where it is found again."""
         self.promise(slot, promised=False)
         self.lay_by(slot, self.now)
+        if slot.lane.tickets:
+            self.put_back(slot)  # to the end that is handed out: it was made ready for a ticket
         # Just made, checked or reset: good for this very turn, even where fresh_for is 0.
         this_turn = min(slot.expires, math.nextafter(self.now, math.inf))
         slot.good_until = max(slot.good_until, this_turn)

@@ -98,6 +98,7 @@ def figures(pool: Pool, now: float) -> Figures:
     """Return a copy of the type's figures; costs the same however large the pool is."""
     counters: Counters = pool.counters
     oldest = next(iter(pool.leases.values()), None)
+    immediate = counters.acquired - sum(counters.wait_seconds.counts)
     return Figures(
         resource_type=pool.name,
         active=len(pool.leases),
@@ -111,7 +112,7 @@ def figures(pool: Pool, now: float) -> Figures:
         closed=dict(counters.closed),
         cleanups=dict(counters.cleanups),
         stale=counters.stale,
-        wait_seconds=counters.wait_seconds.copy(counters.acquired - sum(counters.wait_seconds.counts)),
+        wait_seconds=counters.wait_seconds.copy(immediate),
         use_seconds=counters.use_seconds.copy(),
         open_seconds=counters.open_seconds.copy(),
     )

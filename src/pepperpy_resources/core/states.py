@@ -33,7 +33,7 @@ class State(StrEnum):
     GONE = "gone"
 
 
-# Module constants, because reading a member through its Enum class costs more than the turn's own work.
+# Module constants: reading a member through its Enum class is slow before Python 3.12.
 OPENING, IDLE, CHECKING, LEASED = State.OPENING, State.IDLE, State.CHECKING, State.LEASED
 RESETTING, CLOSING, DETACHED = State.RESETTING, State.CLOSING, State.DETACHED
 ABANDONED, GONE = State.ABANDONED, State.GONE

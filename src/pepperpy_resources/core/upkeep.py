@@ -26,7 +26,7 @@ from pepperpy_resources.core.settle import settle
 from pepperpy_resources.core.slots import Lane, Slot
 
 
-class Overdue(Exception):  # noqa: N818 - not raised; it stands for a failure as a cause
+class Overdue(Exception):
     """A hook did not end before its deadline."""
 
 
@@ -44,8 +44,8 @@ def tick(pool: Pool, _: Tick) -> None:
         slot = pool.slots[number]
         hook_overdue(pool, slot)
         settle(pool, slot.lane)
-    for key in pool.retries.pop_due(pool.now):
-        waiting = pool.lanes.get(key or None)
+    for name in pool.retries.pop_due(pool.now):
+        waiting = pool.lanes.get(name or None)
         if waiting is not None:
             settle(pool, waiting)
     pool.arm(pool.next_due())
@@ -56,7 +56,8 @@ def hook_overdue(pool: Pool, slot: Slot) -> None:
     state, policy = slot.state, pool.policy
     if state is states.OPENING:
         pool.abandon(slot)
-        error = Overdue(f"the factory did not end within create_timeout={policy.create_timeout:g} s")
+        limit = f"create_timeout={policy.create_timeout:g} s"
+        error = Overdue(f"the factory did not end within {limit}")
         creation_failed(pool, slot.lane, error, 0.5)
     elif state is states.CLOSING:
         pool.counters.errors["close"] += 1
@@ -79,8 +80,8 @@ def sweep(pool: Pool, _: Sweep) -> None:
     for slot in idle_too_long(pool, floor):
         pool.close(slot, do.Reason.IDLE)
     while pool.ended:
-        epoch, (_, at) = next(iter(pool.ended.items()))
-        if at + ENDED_FOR > pool.now:
+        epoch, ended = next(iter(pool.ended.items()))
+        if ended[1] + ENDED_FOR > pool.now:
             break
         pool.forget_ended(epoch)
     if len(pool.idle) < floor and DRAINING not in pool.modes:
@@ -99,7 +100,7 @@ def idle_too_long(pool: Pool, floor: int) -> list[Slot]:
 
 
 def evict(pool: Pool, event: Evict) -> None:
-    """Take matching resources out: idle ones are closed, leased ones detached or, by force, ended."""
+    """Take matching resources out: idle ones closed, leased ones detached or, by force, ended."""
     pool.counters.cleanups["call"] += 1
     matches = re.compile(fnmatch.translate("*" if event.pattern is None else event.pattern)).match
     awaited: set[int] = set()
@@ -224,18 +225,20 @@ def restore_slot(pool: Pool, saved: SavedSlot, chance: float) -> None:
     """Enter one surviving slot; an idle one is checked before it is used again."""
     policy = pool.policy
     lane = pool.lane(saved.key)
-    if lane.arguments is None:
-        lane.arguments = saved.arguments
     held = bool(saved.leases)
     idle = states.DETACHED if held and saved.doomed else states.LEASED if held else states.IDLE
     state = idle if saved.hook is None else HOOK_STATES[saved.hook]
     expires = saved.born + policy.max_lifetime * (1 - policy.lifetime_jitter * chance)
+    if saved.doomed:
+        expires = -math.inf
     generation = -1 if saved.doomed else pool.generation
     slot = Slot(saved.number, lane, state, generation, saved.born, expires, pool.now)
     slot.suspect = policy.has_check and not held
     slot.good_until = -math.inf if slot.suspect else expires
     slot.attached = state not in (states.DETACHED, states.ABANDONED)
     slot.resource = saved.resource
+    if slot.attached:
+        lane.arguments = saved.arguments
     for lease in saved.leases:
         pool.leases[lease.epoch] = lease
         slot.leases[lease.epoch] = lease
@@ -266,6 +269,6 @@ def restore_ticket(pool: Pool, ticket: Wait) -> None:
     """Queue a surviving ticket at its old place with its old deadline."""
     acquire = ticket.event
     lane = pool.lane(acquire.resource_id if pool.keyed else None)
-    if lane.arguments is None:
+    if not lane.size and not lane.tickets:
         lane.arguments = acquire.arguments
     pool.enqueue(ticket, acquire)

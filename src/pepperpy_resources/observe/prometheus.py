@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import (
@@ -41,10 +41,10 @@ class ResourceMetrics(Collector):
     Raises `UsageError` if the registry has one already: get that with `ResourceMetrics.of`.
     """
 
-    _by_registry: weakref.WeakKeyDictionary[CollectorRegistry, ResourceMetrics] = (
+    _by_registry: ClassVar[weakref.WeakKeyDictionary[CollectorRegistry, ResourceMetrics]] = (
         weakref.WeakKeyDictionary()
     )
-    _lock = threading.Lock()
+    _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         with self._lock:

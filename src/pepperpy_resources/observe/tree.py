@@ -90,7 +90,9 @@ def child_node(child: Child) -> Node:
         restarts=child.log.total,
         restarts_left=child.log.left(now),
         uptime=now - child.started_at,
-        resources=None if state is None else type_node(snapshot(state.pool, now), state.hooks.last_error),
+        resources=(
+            None if state is None else type_node(snapshot(state.pool, now), state.hooks.last_error)
+        ),
     )
 
 

@@ -1,0 +1,106 @@
+"""What a resource type keeps over the crashes of its supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from pepperpy_resources.actors.hooks import Hooks
+from pepperpy_resources.actors.host import Cell
+from pepperpy_resources.actors.ledger import Ledger
+from pepperpy_resources.actors.reply import Failure, Promise, Reply
+from pepperpy_resources.clock import now_of
+from pepperpy_resources.core import events as on
+from pepperpy_resources.core.counters import Counters
+from pepperpy_resources.core.effects import Lease
+from pepperpy_resources.core.events import Acquire, Release
+from pepperpy_resources.core.policy import Policy
+from pepperpy_resources.core.pool import Pool
+from pepperpy_resources.errors import ManagerStopped, NotLeased, TypeParked
+
+if TYPE_CHECKING:
+    from pepperpy_resources.spec import ResourceSpec
+
+MOST_SHUTDOWNS = 2  # incarnations of a parked type that may fail to shut it in order
+
+
+class TypeState:
+    """The spec, the counters, the ledger and the hooks: all that a new incarnation starts from."""
+
+    def __init__(
+        self, spec: ResourceSpec[Any], loop: asyncio.AbstractEventLoop, context: Context
+    ) -> None:
+        self.spec = spec
+        self.policy: Policy = spec.policy()
+        self.counters = Counters()
+        self.ledger = Ledger()
+        self.loop = loop
+        self.now = now_of(loop)
+        self.cell: Cell  # set by the root, which makes both
+        self.hooks = Hooks(spec, loop, context, self.report)
+        self.pool = Pool(self.policy, self.counters)  # the current incarnation's
+        self.parked: BaseException | None = None  # why, while the type is parked
+        self.shutdowns = 0  # incarnations that were to shut a parked type
+
+    def report(self, outcome: on.Outcome) -> None:
+        """Send a hook's outcome to the supervisor; close what is born after the type has ended."""
+        if self.cell.epitaph is None:
+            self.cell.deliver(outcome)
+            return
+        entry = self.ledger.entries.pop(outcome.slot, None)
+        if entry is not None and entry.closer is not None:
+            self.hooks.close(entry)
+
+    def wake(self) -> None:
+        """Send the Tick that a Wake asked for."""
+        self.cell.deliver(on.Tick())
+
+    def undo(self, reply: Reply[Any] | Promise, answer: Any) -> on.Event | None:
+        """Return what takes a withdrawn acquire back: out of the queue, or its lease."""
+        if isinstance(answer, Lease):
+            return Release(answer.resource_id, answer.epoch)
+        waiting = self.ledger.waiting.get(reply.ticket)
+        if waiting is None or waiting[0] is not reply:
+            return None
+        del self.ledger.waiting[reply.ticket]
+        return on.Cancel(reply.ticket) if isinstance(waiting[1].event, Acquire) else None
+
+    def last_word(self, message: Any) -> Any:
+        """Answer on behalf of a type that has been stopped; a late release is no error."""
+        if isinstance(message, (on.Release, on.Discard)):
+            ended = self.ledger.ended.values()
+            if message.epoch is not None or any(name == message.resource_id for name, _ in ended):
+                return None
+            name = self.policy.name
+            return Failure(NotLeased(f"{message.resource_id!r} is not leased: {name!r} is stopped"))
+        if self.parked is not None:
+            return Failure(self.parked_error())
+        return Failure(ManagerStopped(f"{self.policy.name!r} is stopped"))
+
+    def parked_error(self) -> TypeParked:
+        """Return what acquires of a parked type are told."""
+        intensity = self.spec.restart
+        error = TypeParked(
+            f"{self.policy.name!r} is parked: its supervisor crashed more than "
+            f"{intensity.restarts} times in {intensity.period:g} s (see the cause); it is tried "
+            "again every 30 s, or by manager.revive()"
+        )
+        error.__cause__ = self.parked
+        return error
+
+    def shuttable(self) -> bool:
+        """Tell whether to try one more incarnation that only shuts down; two tries are enough."""
+        self.shutdowns += 1
+        return self.shutdowns <= MOST_SHUTDOWNS
+
+    def give_up(self) -> None:
+        """Deny every ticket and close every resource without a machine: none can be built."""
+        ledger = self.ledger
+        while ledger.waiting:
+            ledger.waiting.popitem()[1][0].resolve(Failure(self.parked_error()))
+        for lease in ledger.leases.values():
+            ledger.end_late(lease)
+        ledger.leases.clear()
+        while ledger.entries:
+            self.hooks.close(ledger.entries.popitem()[1])

@@ -1,0 +1,200 @@
+"""Keyed types: the id names the resource, exclusively or shared (cases 16, 22)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from pepperpy_resources.errors import AcquireTimeout, KeywordsRefused, NotLeased
+from pepperpy_resources.testing import run
+from tests.helpers import Backend, serving, settled, ticks, timed
+
+
+def test_the_same_id_is_the_same_resource_one_holder_after_another() -> None:
+    async def main() -> None:
+        backend = Backend()
+        served: list[int] = []
+        async with serving(backend.spec("agent", keyed=True)) as manager:
+
+            async def borrower(number: int) -> int:
+                async with manager.lease("agent:writer") as fake:
+                    fake.holders += 1
+                    assert fake.holders == 1
+                    served.append(number)
+                    await ticks(2)
+                    fake.holders -= 1
+                    return id(fake)
+
+            same = await asyncio.gather(*[borrower(number) for number in range(20)])
+            assert len(set(same)) == 1
+            assert served == list(range(20))
+            assert backend.fakes[0].arguments == ("agent:writer",)
+        assert backend.opened == 1
+        backend.assert_all_closed()
+
+    run(main())
+
+
+def test_other_ids_are_other_resources_and_do_not_wait() -> None:
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec("agent", keyed=True)) as manager:
+            fakes = [await manager.acquire(f"agent:{number}", timeout=1) for number in range(5)]
+            assert len({id(fake) for fake in fakes}) == 5
+            with pytest.raises(AcquireTimeout):
+                await manager.acquire("agent:3", timeout=1)
+            with pytest.raises(NotLeased):
+                await manager.release("agent:5")
+
+    run(main())
+
+
+def test_a_shared_id_admits_max_holders_and_no_more() -> None:
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec("model", keyed=True, max_holders=3)) as manager:
+            three = [await manager.acquire("model:big") for _ in range(3)]
+            assert three == [backend.fakes[0]] * 3
+            fourth = asyncio.ensure_future(manager.acquire("model:big"))
+            await settled()
+            assert not fourth.done()
+            await manager.release("model:big")
+            assert await fourth is backend.fakes[0]
+            for _ in range(3):
+                await manager.release("model:big")
+            with pytest.raises(NotLeased):
+                await manager.release("model:big")
+        assert backend.opened == 1
+        backend.assert_all_closed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("holders", [1, 3])
+def test_no_id_ever_has_more_holders_than_allowed(holders: int) -> None:
+    async def main() -> None:
+        backend = Backend()
+        most = 0
+
+        async with serving(backend.spec("model", keyed=True, max_holders=holders)) as manager:
+
+            async def borrower(number: int) -> None:
+                nonlocal most
+                for turn in range(30):
+                    async with manager.lease(f"model:{(number + turn) % 4}") as fake:
+                        fake.holders += 1
+                        most = max(most, fake.holders)
+                        await ticks(number % 3)
+                        fake.holders -= 1
+
+            await asyncio.gather(*[borrower(number) for number in range(40)])
+        assert most == holders
+        assert backend.opened == 4
+        backend.assert_all_closed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("tick", range(12))
+def test_a_cancelled_acquire_frees_its_id(tick: int) -> None:
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec("agent", keyed=True)) as manager:
+            await manager.acquire("agent:a")
+            waiter = asyncio.ensure_future(manager.acquire("agent:a"))
+            await ticks(3)
+            await manager.release("agent:a")
+            await ticks(tick)
+            if not waiter.cancel():
+                await manager.release("agent:a")
+            await asyncio.wait({waiter})
+            await manager.acquire("agent:a", timeout=0)
+
+    run(main())
+
+
+def test_the_longest_idle_id_makes_room_in_a_full_type() -> None:
+    async def main() -> None:
+        backend = Backend(close=0.5)
+        async with serving(backend.spec("agent", keyed=True, max_size=3)) as manager:
+            for name in ("a", "b", "c"):
+                await manager.acquire(f"agent:{name}")
+                await asyncio.sleep(1)
+            await manager.release("agent:b")
+            await asyncio.sleep(1)
+            await manager.release("agent:a")
+            seconds, _ = await timed(manager.acquire("agent:d"))
+            assert seconds == pytest.approx(0.5)  # b was closed for it
+            assert set(manager.resources) == {"agent:a", "agent:c", "agent:d"}
+            assert [fake.closes for fake in backend.fakes] == [0, 1, 0, 0]
+            # Nothing idle but a: it goes next; then everything is held and one has to wait.
+            await manager.acquire("agent:e")
+            assert set(manager.resources) == {"agent:c", "agent:d", "agent:e"}
+            with pytest.raises(AcquireTimeout):
+                await manager.acquire("agent:f", timeout=1)
+        assert backend.most_live <= 3
+        backend.assert_all_closed()
+
+    run(main())
+
+
+def test_ids_that_starve_for_room_are_served_in_their_order() -> None:
+    async def main() -> None:
+        backend = Backend()
+        served: list[str] = []
+        async with serving(backend.spec("agent", keyed=True, max_size=1)) as manager:
+
+            async def borrower(name: str) -> None:
+                async with manager.lease(f"agent:{name}"):
+                    served.append(name)
+                    await ticks(2)
+
+            await asyncio.gather(*[borrower(name) for name in "abcdefgh"])
+        assert served == list("abcdefgh")
+        backend.assert_all_closed()
+
+    run(main())
+
+
+# -- keywords
+
+
+def test_keywords_go_to_the_factory() -> None:
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec("agent", keyed=True)) as manager:
+            fake = await manager.acquire("agent:a", model="small", tools=["x"])
+            assert fake.arguments == ("agent:a",)
+            assert fake.keywords == {"model": "small", "tools": ["x"]}
+            await manager.release("agent:a")
+            # The same keywords again, or none, mean the resource there is.
+            assert await manager.acquire("agent:a", model="small", tools=["x"]) is fake
+            await manager.release("agent:a")
+            async with manager.lease("agent:a") as again:
+                assert again is fake
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "keywords", [{"model": "large"}, {"model": "small", "more": 1}, {"mode": "small"}]
+)
+def test_other_keywords_than_it_was_built_with_are_refused(keywords: dict[str, Any]) -> None:
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec("agent", keyed=True)) as manager:
+            await manager.acquire("agent:a", model="small")
+            with pytest.raises(KeywordsRefused, match="'agent:a' was built with") as caught:
+                await manager.acquire("agent:a", **keywords)
+            assert "small" not in str(caught.value)  # values may be secret
+            assert "large" not in str(caught.value)
+            await manager.release("agent:a")
+            with pytest.raises(KeywordsRefused):  # while it is idle, too
+                await manager.acquire("agent:a", **keywords)
+            await manager.cleanup("agent:a")
+            fake = await manager.acquire("agent:a", **keywords)
+            assert fake.keywords == keywords
+
+    run(main())

@@ -1,0 +1,180 @@
+"""No two borrowers ever hold one resource, whatever goes on around them (case 21)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from pepperpy_resources import DefaultResourceManager, ResourceSpec
+from pepperpy_resources.testing import VirtualTimeLoop, run
+from tests.helpers import Backend, Fake, Ticks, serving, ticks, usable
+
+SLOTS = 5
+
+
+async def rounds(manager: DefaultResourceManager, count: int) -> None:
+    for _ in range(count):
+        async with manager.lease("db") as fake:
+            fake.holders += 1
+            fake.uses += 1
+            assert fake.holders == 1
+            await asyncio.sleep(0)
+            assert fake.holders == 1
+            assert fake.closes == 0
+            fake.holders -= 1
+
+
+def test_a_hundred_tasks_and_a_thousand_rounds_over_five_slots() -> None:
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec(max_size=SLOTS)) as manager:
+            await asyncio.gather(*[rounds(manager, 1000) for _ in range(100)])
+            figures = (await manager.monitor())["types"]["db"]
+            assert figures["acquires"]["ok"] == 100_000
+        assert sum(fake.uses for fake in backend.fakes) == 100_000
+        assert backend.opened == SLOTS
+        backend.assert_all_closed()
+
+    run(main())
+
+
+async def storm(manager: DefaultResourceManager, backend: Backend, seed: int) -> None:
+    """Borrow, discard, cancel, evict and fail, at random and reproducibly."""
+    chance = random.Random(seed)
+
+    async def use(fake: Fake) -> None:
+        fake.holders += 1
+        assert fake.holders == 1
+        try:
+            await ticks(chance.randrange(4))
+            assert fake.holders == 1
+            if chance.random() < 0.1:
+                raise ValueError("the borrower's own failure")
+        finally:
+            fake.holders -= 1
+
+    async def borrower(number: int) -> None:
+        for turn in range(20):
+            discard = chance.random() < 0.1
+            if chance.random() < 0.5:
+                async with manager.lease("db", discard=discard) as fake:
+                    await use(fake)
+                continue
+            resource_id = f"db:{number}-{turn}"
+            fake = await manager.acquire(resource_id)
+            try:
+                await use(fake)
+            finally:
+                await manager.release(resource_id, discard=discard)
+
+    async def stubborn(number: int) -> None:
+        for _ in range(5):
+            task = asyncio.ensure_future(borrower(number))
+            await ticks(chance.randrange(30))
+            if chance.random() < 0.5:
+                task.cancel()
+            await asyncio.wait({task})
+            if not task.cancelled():
+                error = task.exception()
+                assert error is None or isinstance(error, ValueError)
+            if chance.random() < 0.1:
+                backend.next(chance.choice(["open", "reset", "check"]), ValueError("scripted"))
+            if chance.random() < 0.2:
+                await manager.cleanup("db:*")
+
+    await asyncio.gather(*[stubborn(number) for number in range(30)])
+    await usable(manager, "db", SLOTS)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_nothing_overlaps_in_a_storm(seed: int) -> None:
+    async def main() -> None:
+        backend = Backend(open=Ticks(3), reset=Ticks(1), check=Ticks(1), close=Ticks(2))
+        spec = backend.spec("db", "check", "reset", max_size=SLOTS, fresh_for=0)
+        async with serving(spec) as manager:
+            await storm(manager, backend, seed)
+            assert manager.cell("db").incarnation == 1
+        assert backend.most_live <= SLOTS
+        backend.assert_all_closed()
+
+    run(main())
+
+
+# -- an eager task factory runs a task's first step inside create_task
+
+
+def run_eagerly(work: Coroutine[Any, Any, None]) -> None:
+    def loop() -> asyncio.AbstractEventLoop:
+        eager = VirtualTimeLoop()
+        eager.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+        return eager
+
+    run(work, loop_factory=loop)
+
+
+eager = pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="asyncio.eager_task_factory is new in Python 3.12"
+)
+
+
+@eager
+def test_no_hook_runs_inside_the_caller_s_step_on_an_eager_loop() -> None:
+    async def main() -> None:
+        order: list[str] = []
+
+        async def connect() -> str:
+            order.append("factory")
+            return "resource"
+
+        spec = ResourceSpec("db", factory=connect, max_size=1)
+        async with serving(spec) as manager:
+            acquire = manager.acquire("db:a")
+            acquire.send(None)  # the step that asks
+            order.append("asked")
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert order == ["asked", "factory"]
+            acquire.close()
+            await ticks(5)
+            assert await manager.acquire("db:b", timeout=0) == "resource"
+
+    run_eagerly(main())
+
+
+@eager
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_overlaps_in_a_storm_on_an_eager_loop(seed: int) -> None:
+    async def main() -> None:
+        backend = Backend(reset=Ticks(1))
+        spec = backend.spec("db", "check", "reset", max_size=SLOTS, fresh_for=0)
+        async with serving(spec) as manager:
+            await storm(manager, backend, seed)
+            assert manager.cell("db").incarnation == 1
+        assert backend.most_live <= SLOTS
+        backend.assert_all_closed()
+
+    run_eagerly(main())
+
+
+@eager
+def test_waiters_are_served_in_order_on_an_eager_loop() -> None:
+    async def main() -> None:
+        backend = Backend()
+        served: list[int] = []
+        async with serving(backend.spec(max_size=1)) as manager:
+
+            async def borrower(number: int) -> None:
+                async with manager.lease("db"):
+                    served.append(number)
+                    await asyncio.sleep(0)
+
+            await asyncio.gather(*[borrower(number) for number in range(30)])
+        assert served == list(range(30))
+        backend.assert_all_closed()
+
+    run_eagerly(main())
