@@ -91,7 +91,7 @@ class Gate:
         timeout = self.state.policy.acquire_timeout if message.timeout is None else message.timeout
         deadline = clock() + (timeout if timeout > 0 else self.state.policy.create_timeout)
         tries = (self.spec.max_size or 1) + 1
-        lease = await self.kept(self.deliver(message, ASK))
+        lease: Lease = await self.kept(self.deliver(message, ASK))
         while (error := await self._welcome(lease, deadline)) is not None:
             tries -= 1
             left = deadline - clock()

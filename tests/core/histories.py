@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pepperpy_resources.core import effects as do
@@ -16,7 +17,12 @@ from tests.core import invariants
 from tests.core.truth import Slot, Ticket, Truth
 
 Choose = Callable[[int], int]
-"""Returns a number from 0 to below its argument; raises StopIteration when the history is over."""
+"""Returns a number from 0 to below its argument; raises `Over` when the history is."""
+
+
+class Over(Exception):
+    """There is nothing more to choose."""
+
 
 NEVER = 1e9
 
@@ -231,6 +237,9 @@ class History:
         """Let one thing happen."""
         self.pick(STEPS)(self)
 
+    def nothing(self) -> None:
+        """Do nothing: what a shrunk history is made of."""
+
     def end(self) -> None:
         """Shut the pool, let every hook end: nothing is left, and everything was closed once."""
         self.send(on.Shut())
@@ -252,6 +261,7 @@ LATE: dict[str, Callable[[int], on.Event]] = {
 }
 
 STEPS: list[Callable[[History], None]] = [
+    History.nothing,
     *[History.acquire] * 6,
     *[History.acquire_many] * 2,
     *[History.release] * 6,
@@ -269,16 +279,28 @@ STEPS: list[Callable[[History], None]] = [
 ]
 
 
-def play(choose: Choose, steps: int) -> History:
+def play(choose: Choose) -> History:
     """Play one history to its end; an assertion that fails carries what was told to the pool."""
     history = History(choose)
     try:
-        for _ in range(steps):
-            history.step()
+        with contextlib.suppress(Over):
+            while True:
+                history.step()
         history.choose = lambda n: 0
         history.end()
     except Exception as error:
-        policy = f"{history.policy}"
-        error.add_note("\n".join([policy, *history.told[-80:]]))
+        error.add_note("\n".join([str(history.policy), *history.told]))
         raise
     return history
+
+
+def program(numbers: Iterable[int]) -> Choose:
+    """Return a source of choices that is over when the numbers are."""
+    rest = iter(numbers)
+
+    def choose(count: int) -> int:
+        for number in rest:
+            return number % count
+        raise Over
+
+    return choose

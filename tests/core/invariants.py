@@ -124,7 +124,11 @@ def nobody_waits_for_nothing(truth: Truth) -> None:
         pooled_tickets_served(truth)
     for key in {ticket.resource_id for ticket in waiting} if truth.policy.keyed else ():
         key_served(truth, key)
-    starving = [key for key in truth.starving() if not truth.where("closing", key=key)]
+    starving = [
+        key
+        for key in truth.unserved()
+        if not truth.where("closing", key=key) and truth.now >= truth.backoff(key).retry_at
+    ]
     full = truth.policy.keyed and truth.size >= truth.policy.max_size
     if full and truth.where("idle") and truth.armed > truth.now:
         assert len(truth.where("closing")) >= len(starving), "no room is made for a key"
@@ -133,12 +137,20 @@ def nobody_waits_for_nothing(truth: Truth) -> None:
 def pooled_tickets_served(truth: Truth) -> None:
     tickets, idle = len(truth.waiting()), truth.where("idle")
     free = [slot for slot in idle if truth.grantable(slot)]
+    if truth.policy.order == "fifo":  # there a fresh one may have to wait behind a stale one
+        free = [slot for slot in free if slot.number in came_back(truth)]
     assert not free, f"{free} idles while tickets wait"
     coming = len(truth.where("opening", "checking"))
     if idle:
         assert coming, f"{idle} is not even checked while tickets wait"
     if may_open(truth, None):
         assert coming >= tickets, f"{tickets} wait, {coming} are coming, and there is room"
+
+
+def came_back(truth: Truth) -> set[int]:
+    """Return the slots that became idle in this very event."""
+    ready = on.Opened | on.CheckPassed | on.ResetDone
+    return truth.returned | ({truth.event.slot} if isinstance(truth.event, ready) else set())
 
 
 def key_served(truth: Truth, key: str) -> None:
@@ -177,7 +189,7 @@ def floor(truth: Truth) -> None:
     if isinstance(truth.event, on.Sweep) and idle < lowest and not truth.draining:
         truth.filling = True
     full = len(truth.where("leased")) + idle >= truth.policy.max_size
-    if idle >= lowest or full:
+    if idle + truth.checks >= lowest or full:  # reached, if only for a moment
         truth.filling = False
     if truth.filling and may_open(truth, None):
         assert truth.where(*HOOKS), "the floor is not restored"

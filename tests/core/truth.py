@@ -112,6 +112,7 @@ class Truth:
         self.answers = 0  # how often its asker was answered; -1: it must be refused
         self.loser: int | None = None  # the lease that it ends
         self.returned: set[int] = set()  # slots given back
+        self.checks = 0  # checks it started
         self.matched: list[Slot] = []  # slots that an eviction means
         self.overtaken: list[tuple[int, str]] = []  # hooks cancelled by a close, over all events
 
@@ -163,7 +164,7 @@ class Truth:
         """Note what the event itself says, before the pool has answered it."""
         self.now, self.event = now, event
         self.returned = set()
-        self.answers = 0
+        self.answers = self.checks = 0
         self.loser = None
         before = getattr(self, f"before_{type(event).__name__.lower()}", None)
         if before is not None:
@@ -509,6 +510,7 @@ class Truth:
         slot = self.slots[effect.slot]
         assert self.policy.has_check
         assert slot.state == "idle"
+        self.checks += 1
         self.hook(slot, "checking", "check")
 
     def see_reset(self, effect: do.Reset) -> None:
@@ -550,17 +552,13 @@ class Truth:
         policy = self.policy
         if isinstance(self.event, on.Sweep) and self.now >= slot.good_at + policy.idle_timeout:
             return len(self.where("idle")) > policy.min_idle
-        return policy.keyed and self.size >= policy.max_size and bool(self.starving())
+        return policy.keyed and self.size >= policy.max_size and bool(self.unserved())
 
-    def starving(self) -> list[str]:
-        """Return the keys that could have a slot, were there room in the type."""
-        keys = {ticket.resource_id for ticket in self.waiting()}
-        states = ("opening", "idle", "leased", "checking", "resetting", "closing")
-        return [
-            key
-            for key in keys
-            if not self.where(*states, key=key) and self.now >= self.backoff(key).retry_at
-        ]
+    def unserved(self) -> list[str]:
+        """Return the keys that are waited for and have no slot."""
+        keys = sorted({ticket.resource_id for ticket in self.waiting()})
+        states = ("opening", "idle", "leased", "checking", "resetting")
+        return [key for key in keys if not self.where(*states, key=key)]
 
     def see_abandon(self, effect: do.Abandon) -> None:
         slot = self.slots[effect.slot]

@@ -121,8 +121,8 @@ async def test_a_failed_connect_is_explained_and_asked_again(path: Path) -> None
         load.start()
         await until(asked(load, 1))
         assert met.done()
+    # At least: until the backoff is over the pool denies at once, with the same cause.
     assert load.retries["a failed connect"] >= 1
-    assert load.failed == []
 
 
 @pytest.mark.asyncio

@@ -101,7 +101,8 @@ class LoopActor(pykka.Actor):
 
     def turn(self, message: Any, reply: Any) -> Any:
         """Handle one message; return its answer, or `LATER`. Raising crashes the actor."""
-        name = self.handlers.get(type(message))
+        kind: type[Any] = type(message)
+        name = self.handlers.get(kind)
         if name is not None:
             return getattr(self, name)(message, reply)
         if isinstance(message, Begin):

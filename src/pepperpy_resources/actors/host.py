@@ -60,7 +60,7 @@ class Host:
         self.is_running = loop.is_running
         self.ready: deque[Cell] = deque()  # one entry per queued message, of any cell
         self.scheduled = False
-        self.closed = False
+        self.cells: list[Cell] = []
         self.on_host_stop: Callable[[], None] = lambda: None  # someone outside stopped an actor
 
     def is_current_thread(self) -> bool:
@@ -69,7 +69,7 @@ class Host:
 
     def schedule(self) -> None:
         """See to it that the queued messages are handled soon; callable from any thread."""
-        if self.scheduled:
+        if self.scheduled and not self.loop.is_closed():
             return
         self.scheduled = True
         if self.is_current_thread():
@@ -82,10 +82,10 @@ class Host:
             self.refuse_all()
 
     def refuse_all(self) -> None:
-        """Answer every queued question, on a loop that has ended."""
-        self.closed = True
-        while self.ready:
-            self.ready.popleft().refuse_queued()
+        """Answer every queued question, for a loop that has ended."""
+        self.ready.clear()
+        for cell in self.cells:
+            cell.refuse_queued()
 
     def drain(self) -> None:
         """Handle a bounded slice of what is queued."""
@@ -112,6 +112,7 @@ class Cell:
 
     def __init__(self, host: Host, path: str, on_crash: Callable[[Crashed], None]) -> None:
         self.host = host
+        host.cells.append(self)
         self.path = path
         self.on_crash = on_crash
         self.actor: LoopActor | None = None
@@ -172,7 +173,7 @@ class Cell:
             if not self.host.is_current_thread():
                 raise self.wrong_loop()
             answer = reply = Promise(self.host.loop.create_future())
-        if self.epitaph is not None or self.host.closed:
+        if self.epitaph is not None or self.host.loop.is_closed():
             self.refuse(message, reply)
             return answer
         self.user.append((message, reply))
@@ -213,6 +214,8 @@ class Cell:
         """Make this incarnation the current one; what was queued meanwhile is its own now."""
         self.actor = actor
         self.turn = actor.turn
+        if self not in self.host.cells:
+            self.host.cells.append(self)
         self.incarnation += 1
         self.epitaph = None
         self.status = "running"
@@ -246,6 +249,8 @@ class Cell:
         self.status = status
         self.epitaph = epitaph
         self.refuse_queued()
+        if self in self.host.cells:
+            self.host.cells.remove(self)
 
     def leave(self) -> LoopActor | None:
         """Take the current incarnation out of service and return it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import queue
 import sys
 import threading
@@ -14,7 +15,7 @@ import msgspec
 import pykka
 
 from pepperpy_resources.clock import monotonic
-from pepperpy_resources.errors import AskTimeout, ResourceError, WouldBlock
+from pepperpy_resources.errors import ActorDead, AskTimeout, ResourceError, WouldBlock
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,6 +30,8 @@ R = TypeVar("R")
 # One lock for all replies: it is held for a few instructions, and one each would cost more to make
 # than all their uses of it together.
 _lock = threading.Lock()
+
+CLOSED_LOOP_CHECK = 0.5  # seconds between two looks whether the actors' loop has been closed
 
 PENDING, ANSWERED, TAKEN, WITHDRAWN = "pending", "answered", "taken", "withdrawn"
 
@@ -125,7 +128,7 @@ class Reply(pykka.Future[T], Generic[T]):
     ) -> None:
         """Answer with an error (pykka's interface); raises `queue.Full` if answered before."""
         kind, error, _ = exc_info or sys.exc_info()
-        self.set(Failure(error if error is not None else kind()))
+        self.set(Failure(error or ActorDead(f"the actor answered with {kind!r} and no error")))
 
     # -- the asking side
 
@@ -156,10 +159,22 @@ class Reply(pykka.Future[T], Generic[T]):
         limits = [timeout] if timeout is not None else []
         if self._deadline is not None:
             limits.append(max(0.0, self._deadline - monotonic()))
-        event = self._event
-        if event is None or event.wait(min(limits, default=None)) or not self.withdraw():
+        limit = min(limits, default=math.inf)
+        if self._answered_within(limit) or not self.withdraw():
             return
-        raise AskTimeout(f"no answer within {min(limits):g} s; the question is withdrawn")
+        raise AskTimeout(f"no answer within {limit:g} s; the question is withdrawn")
+
+    def _answered_within(self, limit: float) -> bool:
+        """Wait for the answer; a loop that closes meanwhile will never give one."""
+        event, waited = self._event, 0.0
+        while event is not None and waited < limit:
+            step = min(CLOSED_LOOP_CHECK, limit - waited)
+            if event.wait(step):
+                return True
+            waited += step
+            if self.cell is not None and self.cell.host.loop.is_closed():
+                self.cell.host.refuse_all()
+        return event is None or event.is_set()
 
     def __await__(self) -> Generator[Any, None, T]:
         if self._special:

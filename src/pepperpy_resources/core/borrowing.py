@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import states
@@ -162,7 +162,7 @@ def alike(given: Any, known: Any, depth: int = 0) -> bool:
     if type(given) is not type(known) or depth > DEEPEST:
         return False
     if type(given) is dict:
-        return alike_dicts(cast("dict[Any, Any]", given), cast("dict[Any, Any]", known), depth)
+        return alike_dicts(given, known, depth)  # pyright: ignore[reportUnknownArgumentType]
     if type(given) in (list, tuple):
         pairs = zip(given, known, strict=False)
         return len(given) == len(known) and all(alike(a, b, depth + 1) for a, b in pairs)

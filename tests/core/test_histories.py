@@ -1,0 +1,54 @@
+"""Random histories of a pool, every invariant checked after every event.
+
+`HISTORIES=20000 pytest tests/core/test_histories.py -o timeout=0` plays more, and new ones.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pepperpy_resources.core import effects as do
+from pepperpy_resources.core.machine import HANDLERS
+from tests.core.histories import History, play, program
+
+EXAMPLES = int(os.environ.get("HISTORIES", "600"))
+SEEDS = 400
+
+# The first numbers choose the policy; a long history has some 150 events.
+programs = st.binary(min_size=60, max_size=700)
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize="HISTORIES" not in os.environ,  # else the same for everyone
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example],
+)
+@given(numbers=programs)
+def test_every_invariant_holds_after_every_event(numbers: bytes) -> None:
+    play(program(numbers))
+
+
+def histories() -> list[History]:
+    found = []
+    for seed in range(SEEDS):
+        chance = random.Random(seed)
+        found.append(play(program(chance.randbytes(chance.randint(60, 700)))))
+    return found
+
+
+def test_histories_visit_everything() -> None:
+    """Or else they would prove little: each event, effect, denial and reason comes to pass."""
+    told = "\n".join(line for history in histories() for line in history.told)
+    for event in HANDLERS:
+        assert f": {event.__name__}(" in told, event
+    for effect in do.Effect.__subclasses__():
+        assert f"    {effect.__name__}(" in told, effect
+    for why in [*do.Why, *do.Reason]:
+        assert f"'{why}'>" in told, why
+    for trait in ("keyed=True", "max_holders=3", "order='fifo'", "max_size=inf", "attempts=1"):
+        assert any(trait in str(history.policy) for history in histories()[:60]), trait
