@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import version
 
 from pepperpy_resources.actors.handle import ActorHandle
@@ -29,5 +30,8 @@ __all__ = [
     "managed_resource",
     "resource_spec",
 ]
+
+# Silent unless the program configures logging: stderr is the program's, not ours.
+logging.getLogger("pepperpy_resources").addHandler(logging.NullHandler())
 
 __version__ = version("pepperpy-resources")

@@ -178,12 +178,24 @@ def _as_number(value: object) -> float:
 _TIMEOUT = seconds(zero="do not wait", forever="wait for ever")
 
 
-def as_seconds(timeout: float | timedelta | None) -> float | None:
+def as_seconds(timeout: float | timedelta | None, name: str = "timeout") -> float | None:
     """Return a timeout as seconds; raises `UsageError` for what is none."""
     if timeout is None:
         return None
     stored = _TIMEOUT(timeout)
     if isinstance(stored, Refusal):
-        raise UsageError(f"timeout={timeout!r} is refused: it must be {stored.allowed}, or None")
+        raise UsageError(f"{name}={timeout!r} is refused: it must be {stored.allowed}, or None")
+    assert isinstance(stored, float)  # noqa: S101 - what the rule returns
+    return stored
+
+
+_INTERVAL = seconds(forever="only what the specs ask for")
+
+
+def as_interval(interval: object, name: str) -> float:
+    """Return an interval as seconds; raises `UsageError` for what is none."""
+    stored = _INTERVAL(interval)
+    if isinstance(stored, Refusal):
+        raise UsageError(f"{name}={interval!r} is refused: it must be {stored.allowed}")
     assert isinstance(stored, float)  # noqa: S101 - what the rule returns
     return stored

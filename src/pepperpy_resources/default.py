@@ -15,7 +15,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from pepperpy_resources._checks import as_seconds
+from pepperpy_resources._checks import as_interval, as_seconds
 from pepperpy_resources.actors.handle import ActorHandle, check_fields
 from pepperpy_resources.actors.host import ASK, Cell, Crashed, Host
 from pepperpy_resources.actors.metrics import Collect, ManagerFigures
@@ -42,7 +42,7 @@ from pepperpy_resources.observe.prometheus import ResourceMetrics
 from pepperpy_resources.observe.summary import summary
 from pepperpy_resources.observe.tree import Node, build_tree
 from pepperpy_resources.record import Record, ResourcesView
-from pepperpy_resources.shutdown import drain_and_shut, evict_all
+from pepperpy_resources.shutdown import Patience, drain_and_shut, evict_all
 from pepperpy_resources.spec import ResourceSpec
 
 T = TypeVar("T")
@@ -76,11 +76,13 @@ class DefaultResourceManager(ResourceManager):
         self.name = name or f"manager-{next(_numbers)}"
         self._specs = checked_specs(specs)
         self._open_world = not self._specs
-        self._cleanup_interval = as_seconds(cleanup_interval) or 0.0
+        self._cleanup_interval = as_interval(cleanup_interval, "cleanup_interval")
         self._metrics = metrics
         self._gates: dict[str, Gate] = {}  # what acquires go through; empty unless running
         self._exits: dict[str, Gate] = {}  # what releases go through, also after a stop
+        self._removals: dict[str, asyncio.Task[None]] = {}
         self._root: Root | None = None
+        self._patience = Patience()
         self._stopping: asyncio.Task[None] | None = None
         self._failed: asyncio.Event = asyncio.Event()
         self._failure: BaseException | None = None
@@ -100,9 +102,12 @@ class DefaultResourceManager(ResourceManager):
         Raises `ManagerStopped` after a stop: make a new manager.
         """
         if self._status == "running":
+            self._require_running()
             return
         if self._status != "new":
             raise self._not_running()
+        self._metrics = self._metrics or ResourceMetrics.of()
+        self._metrics.add(self)  # first, because a name that is taken is refused
         host = Host(asyncio.get_running_loop())
         host.on_host_stop = self._on_host_stop
         self._root = root = Root(
@@ -115,8 +120,6 @@ class DefaultResourceManager(ResourceManager):
         while host.ready:
             host.drain()
         _running.add(self)
-        self._metrics = self._metrics or ResourceMetrics.of()
-        self._metrics.add(self)
 
     async def stop(self, timeout: float | timedelta = 30.0) -> None:
         """Serve nobody new, wait for the leases, then end them; idempotent.
@@ -130,18 +133,25 @@ class DefaultResourceManager(ResourceManager):
             self._status = "stopped"
         if self._root is None or self._status == "forked":
             return
-        if self._stopping is None:
-            self._status = "stopping"
-            self._gates.clear()
-            caller_task = asyncio.current_task()
-            self._stopping = asyncio.Task(self._stop(seconds, caller_task), name="pepperpy:stop")
-        await asyncio.shield(self._stopping)
+        self._require_own_loop(self._root)
+        self._begin_stop(self._root, seconds, asyncio.current_task())
+        if self._stopping is not None:
+            await asyncio.shield(self._stopping)
 
-    async def _stop(self, timeout: float, ignoring: object) -> None:
-        root = self._require_root()
+    def _begin_stop(self, root: Root, seconds: float, ignoring: object) -> None:
+        """Begin to stop, or tell a stop that has begun to be done earlier."""
+        self._patience.limit(seconds)
+        if self._stopping is None:
+            if self._status == "running":
+                self._status = "stopping"
+            self._gates.clear()
+            work = self._stop(root, ignoring)
+            self._stopping = asyncio.Task(work, loop=root.host.loop, name="pepperpy:stop")
+
+    async def _stop(self, root: Root, ignoring: object) -> None:
         try:
-            root.end_child(root.children.pop(JANITOR))
-            await drain_and_shut(list(root.types.values()), timeout, ignoring)
+            root.end_child(root.children[JANITOR])
+            await drain_and_shut(list(root.types.values()), self._patience, ignoring)
         finally:
             if self._metrics is not None:
                 self._metrics.remove(self)
@@ -166,7 +176,7 @@ class DefaultResourceManager(ResourceManager):
 
         Raises `AskTimeout` after `timeout` seconds, naming the types that are not ready.
         """
-        self._require_root()
+        self._require_running()
         late: list[str] = []
         replies = {name: self.actor(name).ask(Ready()) for name in self._exits}
         try:
@@ -208,7 +218,7 @@ class DefaultResourceManager(ResourceManager):
         except (AttributeError, KeyError, TypeError):
             gate, rest = self._find_gate(resource_id), "?"
         if not rest:
-            raise bare_id_error(resource_id, gate.name)
+            raise bare_id_error(resource_id, gate.name, keyed=gate.keyed)
         if timeout is not None:
             timeout = as_seconds(timeout)
         if kwargs or priority:
@@ -260,7 +270,7 @@ class DefaultResourceManager(ResourceManager):
         except (AttributeError, KeyError, TypeError):
             gate, rest = self._find_gate(type_or_id), "?"
         if not rest and (gate.keyed or type_or_id != gate.name):
-            raise bare_id_error(type_or_id, gate.name)
+            raise bare_id_error(type_or_id, gate.name, keyed=gate.keyed)
         if kwargs or priority:
             gate.check_arguments(kwargs, priority)
         if timeout is not None:
@@ -310,24 +320,38 @@ class DefaultResourceManager(ResourceManager):
         Raises `DuplicateResourceType`, `NotStarted`, `ManagerStopped`.
         """
         self._require_running()
-        if spec.name in self._exits:
-            raise DuplicateResourceType(f"{spec.name!r} is declared already")
-        self._add(checked_specs([spec])[spec.name])
+        (checked,) = checked_specs([spec]).values()
+        if checked.name in self._exits:
+            raise DuplicateResourceType(f"{checked.name!r} is declared already")
+        self._add(checked)
         self._open_world = False
         return ResourceHandle(self, spec.name)
 
     async def remove_type(self, name: str, timeout: float | timedelta = 30.0) -> None:
         """Drain one type for at most `timeout` seconds, close its resources and forget it."""
         self._require_running()
+        seconds = as_seconds(timeout) or 0.0
         gate = self._gates.pop(name, None)
         if gate is None:
             raise id_error(f"{name}:", self._gates)
-        await drain_and_shut([gate.state], as_seconds(timeout) or 0.0, asyncio.current_task())
-        self._require_root().remove_type(name)
-        del self._exits[name]
+        work = self._remove(gate, seconds, asyncio.current_task())
+        self._removals[name] = asyncio.Task(work, name=f"pepperpy:remove:{name}")
+        # A cancelled caller leaves no half of a type behind.
+        await asyncio.shield(self._removals[name])
+
+    async def _remove(self, gate: Gate, timeout: float, ignoring: object) -> None:
+        patience = Patience()
+        patience.limit(timeout)
+        try:
+            await drain_and_shut([gate.state], patience, ignoring)
+            self._require_root().remove_type(gate.name)
+            del self._exits[gate.name], self._specs[gate.name]
+        finally:
+            del self._removals[gate.name]
 
     def type(self, spec: ResourceSpec[T]) -> ResourceHandle[T]:
         """Return the typed handle of a declared type; raises `UnknownResourceType`."""
+        checked_specs([spec])
         if spec.name not in self._specs and spec.name not in self._exits:
             raise id_error(f"{spec.name}:", self._exits or self._specs)
         return ResourceHandle(self, spec.name)
@@ -385,7 +409,7 @@ class DefaultResourceManager(ResourceManager):
             raise error
         name, _, rest = str(resource_id).partition(":")
         if not rest:
-            raise bare_id_error(str(resource_id), name)
+            raise bare_id_error(str(resource_id), name, keyed=True)
         try:
             spec = ResourceSpec(name, factory=Record, keyed=True, max_size=None)
         except InvalidSpec as refused:
@@ -401,8 +425,13 @@ class DefaultResourceManager(ResourceManager):
         return self._root
 
     def _require_running(self) -> None:
-        if self._status != "running":
+        if self._status != "running" or self._root is None:
             raise self._not_running()
+        self._require_own_loop(self._root)
+
+    def _require_own_loop(self, root: Root) -> None:
+        if not root.host.is_current_thread():
+            raise root.cell.wrong_loop()
 
     def _not_running(self) -> ResourceError:
         if self._status == "new":
@@ -428,14 +457,7 @@ class DefaultResourceManager(ResourceManager):
 
     def _on_host_stop(self) -> None:
         """Stop at once, because someone outside stopped one of our actors."""
-        root = self._require_root()
-        if self._stopping is None:
-            if self._status == "running":
-                self._status = "stopping"
-            self._gates.clear()
-            self._stopping = asyncio.Task(
-                self._stop(0.0, None), loop=root.host.loop, name="pepperpy:stop"
-            )
+        self._begin_stop(self._require_root(), 0.0, None)
 
     def forked(self) -> None:
         """Refuse everything from now on: this is a forked child, and the loop is the parent's."""

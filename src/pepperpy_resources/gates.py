@@ -167,8 +167,13 @@ def id_error(resource_id: object, known: Iterable[str]) -> UsageError:
     )
 
 
-def bare_id_error(resource_id: str, name: str) -> InvalidResourceId:
+def bare_id_error(resource_id: str, name: str, *, keyed: bool = False) -> InvalidResourceId:
     """Return the error for `acquire("db")` and `acquire("db:")`."""
+    if keyed:
+        return InvalidResourceId(
+            f"{resource_id!r} names no resource: {name!r} is a keyed type, say which one, as in "
+            f'acquire("{name}:<name>")'
+        )
     return InvalidResourceId(
         f'{resource_id!r} names no lease: use lease("{name}"), which needs no id, or '
         f'acquire("{name}:<name>")'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,9 +19,30 @@ log = logging.getLogger("pepperpy_resources")
 GRACE = 1.0  # seconds beyond the close deadline, which the core keeps exactly
 
 
-async def drain_and_shut(types: Sequence[TypeState], timeout: float, ignoring: object) -> None:
-    """Wait for leases at most `timeout` seconds, then end them and close everything."""
-    await ask_all(types, Drain(ignoring), timeout)
+class Patience:
+    """How long a stop waits for leases; a second, less patient stop shortens the first."""
+
+    def __init__(self) -> None:
+        self.spent = asyncio.Event()
+
+    def limit(self, seconds: float) -> None:
+        """Be out of patience in `seconds`, or earlier if that was said before."""
+        if seconds <= 0:
+            self.spent.set()
+        elif seconds < math.inf:
+            asyncio.get_running_loop().call_later(seconds, self.spent.set)
+
+
+async def drain_and_shut(types: Sequence[TypeState], patience: Patience, ignoring: object) -> None:
+    """Wait for leases while there is patience, then end them and close everything."""
+    drained = asyncio.ensure_future(ask_all(types, Drain(ignoring), None))
+    spent = asyncio.ensure_future(patience.spent.wait())
+    try:
+        await asyncio.wait({drained, spent}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        drained.cancel()
+        spent.cancel()
+        await asyncio.gather(drained, spent, return_exceptions=True)
     await ask_all(types, Shut(), longest_close(types) + GRACE)
     for state in types:
         if state.cell.actor is None:  # crashed once too often to be shut in order
@@ -41,7 +63,7 @@ def longest_close(types: Iterable[TypeState]) -> float:
     return max((state.policy.close_timeout for state in types), default=0.0)
 
 
-async def ask_all(types: Sequence[TypeState], event: Event, timeout: float) -> None:
+async def ask_all(types: Sequence[TypeState], event: Event, timeout: float | None) -> None:
     """Ask every type the same thing; return when all have answered, or time is up."""
     asked = [asyncio.ensure_future(until_answered(state, event)) for state in types]
     if not asked:

@@ -98,6 +98,13 @@ class Probes:
         Probe.launch(crash.cell, self.notes)
 
 
+async def noted(made: Probes, count: int) -> None:
+    """Return when so many notes are there."""
+    async with asyncio.timeout(30):
+        while len(made.notes) < count:
+            await asyncio.sleep(0)  # noqa: ASYNC110 - the loop must go round for the notes to come
+
+
 @contextmanager
 def probes() -> Iterator[Probes]:
     """Give cells on the running loop, and end them."""

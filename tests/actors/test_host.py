@@ -14,7 +14,7 @@ from pepperpy_resources.actors.host import ASK, SLICE
 from pepperpy_resources.actors.reply import Promise, Reply
 from pepperpy_resources.errors import ActorDead, UsageError, WrongLoop
 from pepperpy_resources.testing import run
-from tests.actors.probe import Fail, Keep, Note, Send, probes
+from tests.actors.probe import Fail, Keep, Note, Probes, Send, noted, probes
 from tests.supervision.kit import SECONDS, in_thread, settled
 
 
@@ -141,8 +141,7 @@ def test_a_control_message_overtakes_ten_thousand_queued() -> None:
 
             in_thread(work)
             assert cell.depth_high == 10_000
-            while len(made.notes) < 10_000:
-                await asyncio.sleep(0)
+            await noted(made, 10_000)
             assert stopped == [0]
             assert made.notes == list(range(10_000))
 
@@ -189,9 +188,7 @@ def test_a_flood_from_a_thread_does_not_starve_a_timer() -> None:
             thread = threading.Thread(target=flood)
             thread.start()
             loop.call_later(0, beat)
-            async with asyncio.timeout(SECONDS * 3):
-                while len(made.notes) < 50_000:
-                    await asyncio.sleep(0)
+            await noted(made, 50_000)
             await settled(3)
             thread.join(SECONDS)
             assert made.notes == list(range(50_000))
@@ -220,11 +217,9 @@ def test_fifo_per_sender_and_everyone_answered_from_eight_threads() -> None:
             threads = [threading.Thread(target=sender, args=(name,)) for name in range(8)]
             for thread in threads:
                 thread.start()
-            async with asyncio.timeout(SECONDS * 3):
-                while len(answers) < 4000:
-                    await asyncio.sleep(0.001)
+            await noted(made, 8000)
             for thread in threads:
-                thread.join(SECONDS)
+                await asyncio.to_thread(thread.join, SECONDS)
             assert len(set(answers)) == 4000  # each note has its own count
             for name in range(8):
                 mine = [n for sender_, n in made.notes if sender_ == name]

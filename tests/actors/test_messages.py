@@ -136,9 +136,9 @@ def test_every_public_message_is_understood() -> None:
             for message in (Ready(), Sweep(), Evict("db:*"), Describe(), Drain()):
                 await handle.ask(message)
                 handle.tell(message)
-            for message in (Release("db:a"), Discard("db:a")):
-                assert isinstance(await outcome(handle.ask(message)), NotLeased)
-                handle.tell(message)
+            for late in (Release("db:a"), Discard("db:a")):
+                assert isinstance(await outcome(handle.ask(late)), NotLeased)
+                handle.tell(late)
             figures = await manager.actor("metrics").ask(Collect())
             assert [each.resource_type for each in figures.types] == ["db"]
             assert manager.cell("db").incarnation == 1
@@ -195,7 +195,7 @@ def test_system_actors_refuse_what_they_do_not_know(name: str) -> None:
             assert manager.cell(name).dead_letters == 2
             assert manager.cell(name).incarnation == 1
             with pytest.raises(UsageError, match="leases nothing"):
-                handle.ask(Acquire("db:a"))
+                _ = handle.ask(Acquire("db:a"))
 
     run(main())
 
@@ -208,15 +208,16 @@ def test_an_acquire_nobody_could_receive_or_that_is_wrong_is_refused_at_once() -
             db = manager.actor("db")
             with pytest.raises(UsageError, match=r"use ask\(Acquire"):
                 db.tell(Acquire("db:a"))
+            wrong: Any
             for wrong in ("", "db:", "llm:a", ":a", 5, None):
                 with pytest.raises(InvalidResourceId, match="is not an id of 'db'"):
-                    db.ask(Acquire(wrong))  # type: ignore[arg-type]
+                    _ = db.ask(Acquire(wrong))
             with pytest.raises(InvalidResourceId):
-                manager.actor("llm").ask(Acquire("llm"))  # a key is needed
+                _ = manager.actor("llm").ask(Acquire("llm"))  # a key is needed
             with pytest.raises(KeywordsRefused, match="keywords of its own"):
-                db.ask(Acquire("db:a", arguments={"password": "hunter2"}))
+                _ = db.ask(Acquire("db:a", arguments={"password": "hunter2"}))
             with pytest.raises(UsageError, match="on_acquire"):
-                manager.actor("web").ask(Acquire("web:a"))
+                _ = manager.actor("web").ask(Acquire("web:a"))
             with pytest.raises(UnknownResourceType):
                 manager.actor("nosuch")
             assert (await db.ask(Describe())).slots["leased"] == 0

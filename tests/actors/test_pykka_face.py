@@ -62,12 +62,12 @@ def test_a_ref_takes_tell_and_ask() -> None:
             async with manager.lease("db"):
                 pass
             ref = ref_of(manager)
-            lease = ref.ask(Acquire("db:a"))  # idle: answered inside the call
+            lease: Any = ref.ask(Acquire("db:a"))  # idle: answered inside the call
             assert lease.resource is fleet.things[0]
             ref.tell(Release("db:a", lease.epoch))
             reply: Any = ref.ask(Acquire("db:b"), block=False)
             assert (await reply).resource is fleet.things[0]
-            described = await asyncio.to_thread(ref.ask, Describe(), timeout=SECONDS)
+            described: Any = await asyncio.to_thread(ref.ask, Describe(), timeout=SECONDS)
             assert [lease.resource_id for lease in described.leases] == ["db:b"]
             await manager.release("db:b")
 

@@ -67,6 +67,7 @@ def answers(truth: Truth) -> None:
     if isinstance(truth.event, on.Release | on.Discard):
         assert truth.loser is None, f"lease {truth.loser} was not ended"
     for ticket in truth.waiting():
+        assert truth.event != on.Cancel(ticket.number), "cancelled, and it still waits"
         assert ticket.event.timeout is None or ticket.event.timeout > 0, "waits unwillingly"
 
 

@@ -16,6 +16,7 @@ WORDS = {
     do.Ended: "ended {0.lease.slot}",
     do.Wait: "wait",
     do.Deny: "deny {0.why}",
+    do.Drop: "drop {0.ticket}",
     do.Answer: "answer {0.ticket}",
     do.Open: "open {0.slot}",
     do.Check: "check {0.slot}",

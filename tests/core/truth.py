@@ -181,10 +181,6 @@ class Truth:
         ticket = self.tickets.get(event.ticket)
         if ticket is None or not isinstance(ticket.event, on.Acquire):
             self.count["stale"] += 1
-            return
-        self.tickets.pop(event.ticket)
-        self.answered.add(event.ticket)  # it must not be answered any more
-        self.count["cancelled"] += 1
 
     def before_release(self, event: on.Release | on.Discard) -> None:
         lease = self.resolve(event)
@@ -471,6 +467,13 @@ class Truth:
         queued = [t for t in self.waiting() if t.resource_id == name]
         live = [x for x in self.leases.values() if x.resource_id == name]
         return bool(queued or live or [e for e, (n, _) in self.ended.items() if n == name])
+
+    def see_drop(self, effect: do.Drop) -> None:
+        assert self.event == on.Cancel(effect.ticket)
+        ticket = self.tickets.pop(effect.ticket)
+        assert isinstance(ticket.event, on.Acquire)
+        self.answered.add(effect.ticket)  # it must not be answered any more
+        self.count["cancelled"] += 1
 
     def see_answer(self, effect: do.Answer) -> None:
         ticket = self.answer(effect.ticket)

@@ -353,6 +353,7 @@ def test_hooks_see_the_context_of_start_and_on_acquire_the_borrower_s() -> None:
             request.set("the borrower's")
             await manager.acquire("db:a")
             await manager.release("db:a")
+            await asyncio.sleep(1)  # now it must be checked
             await manager.acquire("db:b")
             assert seen == {
                 "open": "at start",

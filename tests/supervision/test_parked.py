@@ -29,9 +29,7 @@ async def two_types(
         for n in range(5):
             await manager.acquire(f"db:{n}")
         await manager.acquire("llm:a")
-        waiting = [
-            asyncio.create_task(outcome(manager.acquire(f"db:t{n}"))) for n in range(10)
-        ]
+        waiting = [asyncio.create_task(outcome(manager.acquire(f"db:t{n}"))) for n in range(10)]
         await settled()
         yield manager, waiting
     fleet.assert_all_closed_once()
@@ -174,7 +172,9 @@ def test_a_machine_that_cannot_be_restored_is_parked_too(monkeypatch: pytest.Mon
     run(main())
 
 
-def test_parking_lends_nothing_and_opens_nothing_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parking_lends_nothing_and_opens_nothing_on_its_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # The incarnation that only shuts down has free slots and tickets: it serves none.
     async def main() -> None:
         fleet = Fleet()

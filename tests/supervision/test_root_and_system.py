@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import pykka  # noqa: TID253 - the registry is what is looked at
 import pytest
@@ -31,9 +32,7 @@ from tests.supervision.kit import (
 def test_the_metrics_actor_crashes_and_no_counter_goes_backwards() -> None:
     async def main() -> None:
         fleet, registry = Fleet(), CollectorRegistry()
-        async with serving(
-            fleet.spec(), metrics=ResourceMetrics(registry), name="m"
-        ) as manager:
+        async with serving(fleet.spec(), metrics=ResourceMetrics(registry), name="m") as manager:
             for n in range(5):
                 async with manager.lease("db"):
                     pass
@@ -56,9 +55,7 @@ def test_the_metrics_actor_crashes_and_no_counter_goes_backwards() -> None:
 def test_a_parked_metrics_actor_hurts_only_those_who_look() -> None:
     async def main() -> None:
         fleet, registry = Fleet(), CollectorRegistry()
-        async with serving(
-            fleet.spec(), metrics=ResourceMetrics(registry), name="m"
-        ) as manager:
+        async with serving(fleet.spec(), metrics=ResourceMetrics(registry), name="m") as manager:
             async with manager.lease("db"):
                 pass
             list(registry.collect())
@@ -203,7 +200,8 @@ def test_what_ends_a_program_is_raised_again_outside_the_turn(
     async def main() -> None:
         await manager.start()
         await manager.acquire("db:a")
-        monkeypatch.setitem(machine.HANDLERS, on.Ready, interrupted)
+        handlers: dict[Any, Any] = machine.HANDLERS
+        monkeypatch.setitem(handlers, on.Ready, interrupted)
         handle = manager.actor("db")
         try:
             if way == "inline":

@@ -36,13 +36,14 @@ class Weather:
 
     def brew(self, patch: pytest.MonkeyPatch) -> None:
         """Let any turn crash: before the machine, after it, and before any effect."""
-        for kind, real in tuple(machine.HANDLERS.items()):
-            if kind is not Restore:
-                patch.setitem(machine.HANDLERS, kind, self.fatal(real))
+        handlers: dict[Any, Any] = machine.HANDLERS
+        effects: dict[Any, Any] = performer.PERFORM
+        for table in (handlers, effects):
+            for kind, real in tuple(table.items()):
+                if kind is not Restore:
+                    patch.setitem(table, kind, self.fatal(real))
         for name in SHORT_WAYS.values():
             patch.setattr(pool_actor, name, self.fatal(getattr(pool_actor, name)))
-        for kind, perform in tuple(performer.PERFORM.items()):
-            patch.setitem(performer.PERFORM, kind, self.fatal(perform))
 
     def fatal(self, real: Any) -> Any:
         def call(*args: Any) -> Any:

@@ -120,9 +120,7 @@ def test_crash_in_the_turns_of_a_stop(
 def test_a_crash_loop_while_stop_drains_does_not_hang_it(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         fleet = Fleet()
-        manager = DefaultResourceManager(
-            [fleet.spec(restart=Intensity(1, 5.0))], metrics=private()
-        )
+        manager = DefaultResourceManager([fleet.spec(restart=Intensity(1, 5.0))], metrics=private())
         await manager.start()
         await manager.acquire("db:a")
         with crashing(monkeypatch, on.Drain, times=100) as hit:

@@ -9,6 +9,7 @@ start: the actor's turns are run by the cell.
 from __future__ import annotations
 
 import logging
+import weakref
 from typing import Any, ClassVar, Self
 
 import msgspec
@@ -22,7 +23,7 @@ from pykka.messages import (
 
 from pepperpy_resources.actors.host import Cell
 from pepperpy_resources.actors.reply import Failure, Reply
-from pepperpy_resources.errors import UsageError
+from pepperpy_resources.errors import ActorDead, UsageError
 
 log = logging.getLogger("pepperpy_resources")
 
@@ -44,19 +45,25 @@ class InjectedCrash(Exception):
 class Inbox:
     """What pykka's `ActorRef` puts envelopes into."""
 
-    cell: Cell
+    # Weak, because pykka's registry holds every ref, and so every inbox, of the whole process: a
+    # manager that was never stopped could not be collected, and so not warn of it.
+    cell: weakref.ref[Cell]
 
     def put(self, envelope: Any, /) -> None:
         """Deliver the envelope's message; a stop is answered at once (see `LoopActor`)."""
-        if isinstance(envelope.message, _ActorStop):
-            if envelope.reply_to is not None:
-                envelope.reply_to.set(None)
-            self.cell.control_message(HostStop())
-            return
-        if envelope.reply_to is not None:
-            self.cell.ask(envelope.message, envelope.reply_to)
+        cell, message, reply = self.cell(), envelope.message, envelope.reply_to
+        if isinstance(message, _ActorStop):
+            if reply is not None:
+                reply.set(None)
+            if cell is not None:
+                cell.control_message(HostStop())
+        elif cell is None:
+            if reply is not None:
+                reply.resolve(Failure(ActorDead("the manager of this actor is gone")))
+        elif reply is not None:
+            cell.ask(message, reply)
         else:
-            self.cell.deliver(envelope.message)
+            cell.deliver(message)
 
     def get(self) -> Any:
         """Refuse: there is no receive loop to get anything."""
@@ -64,7 +71,8 @@ class Inbox:
 
     def empty(self) -> bool:
         """Tell whether nothing is queued."""
-        return not self.cell.user and not self.cell.control
+        cell = self.cell()
+        return cell is None or not (cell.user or cell.control)
 
 
 class HostStop(msgspec.Struct, frozen=True):
@@ -84,7 +92,7 @@ class LoopActor(pykka.Actor):
     def __init__(self, cell: Cell) -> None:
         super().__init__()
         self.cell = cell
-        self.actor_inbox.cell = cell  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        self.actor_inbox.cell = weakref.ref(cell)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
     @staticmethod
     def _create_actor_inbox() -> Inbox:
@@ -101,8 +109,7 @@ class LoopActor(pykka.Actor):
 
     def turn(self, message: Any, reply: Any) -> Any:
         """Handle one message; return its answer, or `LATER`. Raising crashes the actor."""
-        kind: type[Any] = type(message)
-        name = self.handlers.get(kind)
+        name = self.handlers.get(message.__class__)
         if name is not None:
             return getattr(self, name)(message, reply)
         if isinstance(message, Begin):

@@ -106,7 +106,7 @@ FIELDS: dict[type[Any], dict[str, tuple[type[Any], ...]]] = {
 
 def check_fields(message: Any) -> None:
     """Refuse a public message whose fields are of the wrong type."""
-    kind: type[Any] = type(message)
+    kind = message.__class__
     for field, allowed in FIELDS.get(kind, {}).items():
         value = getattr(message, field)
         if not isinstance(value, allowed):

@@ -155,8 +155,10 @@ class Hooks:
         try:
             entry.resource = await asyncio.shield(keeper.entered)
         except asyncio.CancelledError:
+            keeper.entered.cancel()
             task.cancel()
             await asyncio.wait({task})
+            failure_of(task)  # seen, so that asyncio does not report it
             raise
 
         async def leave() -> None:

@@ -83,6 +83,10 @@ class Performer:
         self.answer(effect.ticket, Failure(error))
         return None
 
+    def drop(self, effect: do.Drop, *_: Any) -> None:
+        """Forget an asker that took its question back."""
+        self.ledger.waiting.pop(effect.ticket, None)
+
     def say_done(self, effect: do.Answer, *_: Any) -> None:
         """Tell an asker that what it waited for has come true."""
         self.answer(effect.ticket, None)
@@ -151,6 +155,7 @@ PERFORM: dict[type[do.Effect], Callable[..., Any]] = {
     do.Wait: Performer.wait,
     do.Deny: Performer.deny,
     do.Answer: Performer.say_done,
+    do.Drop: Performer.drop,
     do.Open: Performer.open,
     do.Check: Performer.check,
     do.Reset: Performer.reset,

@@ -83,6 +83,7 @@ class Reply(pykka.Future[T], Generic[T]):
     _answer: Any = None
     _waiters: tuple[asyncio.Future[None], ...] = ()
     _event: threading.Event | None = None
+    _threads = 0  # how many threads wait in get()
     _special = False  # awaiting it takes more than waiting for the answer: the four below
     _deadline: float | None = None
     _get_hook: Any = None
@@ -102,6 +103,11 @@ class Reply(pykka.Future[T], Generic[T]):
         """True once nobody waits for the answer any more."""
         return self._state is WITHDRAWN
 
+    @property
+    def taken(self) -> bool:
+        """True once somebody has the answer."""
+        return self._state is TAKEN
+
     # -- the answering side
 
     def resolve(self, answer: Any) -> bool:
@@ -111,11 +117,15 @@ class Reply(pykka.Future[T], Generic[T]):
                 return False
             self._state = ANSWERED
             self._answer = answer
+        self._wake()
+        return True
+
+    def _wake(self) -> None:
+        """Let everyone see that the state has changed."""
         if self._event is not None:
             self._event.set()
         for waiter in self._waiters:
             wake(waiter)
-        return True
 
     def set(self, value: Any = None) -> None:
         """Answer with a value (pykka's interface); raises `queue.Full` if answered before."""
@@ -136,16 +146,13 @@ class Reply(pykka.Future[T], Generic[T]):
         """Return the answer, blocking this thread for at most `timeout` seconds.
 
         Raises the error that was answered; `AskTimeout` when time is up, which withdraws the
-        question; `WouldBlock` on the actor's own thread while there is no answer.
+        question unless others still wait for it; `WouldBlock` on the actor's own thread while there
+        is no answer.
         """
         if self._derivation is not None:
-            apply, sources = self._derivation
-            return apply(*[source.get(timeout=timeout) for source in sources])
+            return self._derived_get(timeout)
         if self._get_hook is not None:
             return self._get_hook(timeout)
-        with _lock:
-            if self._state is PENDING and self._event is None:
-                self._event = threading.Event()
         if self._state is PENDING:
             self._block(timeout)
         return self._take()
@@ -160,9 +167,16 @@ class Reply(pykka.Future[T], Generic[T]):
         if self._deadline is not None:
             limits.append(max(0.0, self._deadline - monotonic()))
         limit = min(limits, default=math.inf)
-        if self._answered_within(limit) or not self.withdraw():
-            return
-        raise AskTimeout(f"no answer within {limit:g} s; the question is withdrawn")
+        with _lock:
+            self._event = self._event or threading.Event()
+            if self._state is not PENDING:
+                self._event.set()
+            self._threads += 1
+        answered = self._answered_within(limit)
+        with _lock:
+            self._threads -= 1
+        if not answered and self._abandon():
+            raise AskTimeout(f"no answer within {limit:g} s; the question is withdrawn")
 
     def _answered_within(self, limit: float) -> bool:
         """Wait for the answer; a loop that closes meanwhile will never give one."""
@@ -195,8 +209,7 @@ class Reply(pykka.Future[T], Generic[T]):
 
     async def _await_special(self) -> T:
         if self._derivation is not None:
-            apply, sources = self._derivation
-            return cast("T", apply(*[await source for source in sources]))
+            return cast("T", await self._derived_await())
         if self._get_hook is not None:
             # A hook of pykka's own (ref.stop): the reply behind it is answered at once here.
             return cast("T", self.get(timeout=0))
@@ -222,8 +235,16 @@ class Reply(pykka.Future[T], Generic[T]):
     def _leave(self, waiter: asyncio.Future[None]) -> None:
         with _lock:
             self._waiters = tuple(other for other in self._waiters if other is not waiter)
-        if not self._waiters:
-            self.withdraw()
+        self._abandon()
+
+    def _abandon(self) -> bool:
+        """Give up waiting: the question is withdrawn if nobody else waits for it.
+
+        Returns False if it has been answered, and the answer taken, before.
+        """
+        if self._waiters or self._threads:
+            return True
+        return self.withdraw()
 
     def withdraw(self) -> bool:
         """Take the question back; return False if its answer was taken before."""
@@ -232,10 +253,12 @@ class Reply(pykka.Future[T], Generic[T]):
             if before in (TAKEN, WITHDRAWN):
                 return before is WITHDRAWN
             self._state = WITHDRAWN
+            answer = self._answer
             if before is PENDING:
                 self._answer = Failure(AskTimeout("the question was withdrawn"))
+        self._wake()
         if self.cell is not None:
-            self.cell.withdrawn(self, self._answer if before is ANSWERED else None)
+            self.cell.withdrawn(self, answer)
         return True
 
     # -- derived replies: pykka's would block the loop when awaited
@@ -246,6 +269,29 @@ class Reply(pykka.Future[T], Generic[T]):
         derived._derivation = apply, (self, *others)
         derived._special = True
         return derived
+
+    def _derived_get(self, timeout: float | None) -> Any:
+        apply, sources = self._derivation or (identity, ())
+        taken = [source for source in sources if is_taken(source)]
+        try:
+            return apply(*[source.get(timeout=timeout) for source in sources])
+        except BaseException:
+            forsake_all(sources, taken)
+            raise
+
+    async def _derived_await(self) -> Any:
+        apply, sources = self._derivation or (identity, ())
+        taken = [source for source in sources if is_taken(source)]
+        try:
+            return apply(*[await source for source in sources])
+        except BaseException:
+            forsake_all(sources, taken)
+            raise
+
+    def forsake(self) -> None:
+        """Take the question back, or undo the answer that was taken by nobody else."""
+        if not self.withdraw() and self.cell is not None:
+            self.cell.withdrawn(self, self._answer)
 
     def set_get_hook(self, func: Callable[[float | None], T]) -> None:
         """Compute the answer when it is asked for (pykka's interface)."""
@@ -279,6 +325,23 @@ class Reply(pykka.Future[T], Generic[T]):
             return functools.reduce(func, items, *args)
 
         return cast("pykka.Future[R]", cast("Reply[Any]", self).derive(folded))
+
+
+def identity(value: Any) -> Any:
+    """Return the value."""
+    return value
+
+
+def is_taken(source: pykka.Future[Any]) -> bool:
+    """Tell whether somebody has the answer of this reply already."""
+    return isinstance(source, Reply) and source.taken
+
+
+def forsake_all(sources: Iterable[pykka.Future[Any]], taken: list[pykka.Future[Any]]) -> None:
+    """Take back what a derived reply asked for and will not pass on; others' answers stay."""
+    for source in sources:
+        if isinstance(source, Reply) and source not in taken:
+            source.forsake()
 
 
 def wake(waiter: asyncio.Future[None]) -> None:

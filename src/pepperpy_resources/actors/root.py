@@ -111,7 +111,9 @@ class Root:
     def remove_type(self, name: str) -> None:
         """End a type's supervisor; its resources are closed before."""
         state = self.types.pop(name)
-        self.end_child(self.children.pop(name))
+        child = self.children.pop(name, None)
+        if child is not None:
+            self.end_child(child)
         state.hooks.workers.stop()
         self.types_changed()
 
@@ -157,8 +159,8 @@ class Root:
 
     def end(self) -> None:
         """Stop all children in reverse order of their start, then the root."""
-        while self.children:
-            self.end_child(self.children.popitem()[1])
+        for child in reversed(self.children.values()):
+            self.end_child(child)
         for state in self.types.values():
             state.hooks.workers.stop()
         self.cell.end("stopped", lambda _: Failure(ManagerStopped("the manager is stopped")))

@@ -60,10 +60,10 @@ class TypeState:
         """Return what takes a withdrawn acquire back: out of the queue, or its lease."""
         if isinstance(answer, Lease):
             return Release(answer.resource_id, answer.epoch)
+        # Perhaps from another thread: the ledger is only read here, and changed in the turn.
         waiting = self.ledger.waiting.get(reply.ticket)
         if waiting is None or waiting[0] is not reply:
             return None
-        del self.ledger.waiting[reply.ticket]
         return on.Cancel(reply.ticket) if isinstance(waiting[1].event, Acquire) else None
 
     def last_word(self, message: Any) -> Any:

@@ -185,6 +185,7 @@ def cancel(pool: Pool, event: Cancel) -> None:
     lane = pool.lane_of(ticket)
     pool.dequeue(ticket)
     pool.counters.acquires["cancelled"] += 1
+    pool.effects.append(do.Drop(event.ticket))
     settle(pool, lane)
 
 
@@ -205,6 +206,8 @@ def release(pool: Pool, event: Release) -> None:
     else:
         slot.state = states.RELEASE[slot.state]
         pool.lay_by(slot, now)
+        if lane.tickets:
+            pool.put_back(slot)  # to the end that is handed out, whatever idles before it
     settle(pool, lane)
 
 

@@ -95,6 +95,12 @@ class Deny(Effect, frozen=True):
     error: Any = None
 
 
+class Drop(Effect, frozen=True):
+    """Nobody waits under this ticket any more."""
+
+    ticket: int
+
+
 class Answer(Effect, frozen=True):
     """What this ticket waited for has come true."""
 

@@ -21,15 +21,10 @@ def settle(pool: Pool, lane: Lane) -> None:
         extras(pool, lane)
     if lane.tickets:
         provide(pool, lane)
-    elif pool.keyed and not lane.size and pool.now >= lane.retry_at:
-        forget(pool, lane)  # not while it backs off, or the backoff would be forgotten
-
-
-def forget(pool: Pool, lane: Lane) -> None:
-    """Drop a lane that has neither slots nor tickets, unless another has taken its key since."""
-    if pool.lanes.get(lane.key) is lane:
-        del pool.lanes[lane.key]
+    elif pool.keyed and pool.lanes.get(lane.key) is lane:  # else another has taken its key since
         pool.starved.pop(lane.key, None)
+        if not lane.size and pool.now >= lane.retry_at:  # or its backoff would be forgotten
+            del pool.lanes[lane.key]
 
 
 def extras(pool: Pool, lane: Lane) -> None:

@@ -7,6 +7,7 @@ nothing appears in prometheus_client's multiprocess mode; there, one process is 
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from pepperpy_resources.actors.metrics import ManagerFigures
+from pepperpy_resources.actors.reply import Reply
+from pepperpy_resources.clock import monotonic
 from pepperpy_resources.core.counters import BUCKETS
 from pepperpy_resources.core.snapshot import Figures
 from pepperpy_resources.errors import ResourceError, UsageError
@@ -29,9 +32,12 @@ from pepperpy_resources.errors import ResourceError, UsageError
 if TYPE_CHECKING:
     from pepperpy_resources.default import DefaultResourceManager
 
+log = logging.getLogger("pepperpy_resources")
+
 SCRAPE_DEADLINE = 1.0  # seconds a scrape waits for a loop that may be stuck
 MOST_TYPES = 100  # labels per manager; the rest is summed up as "other"
 
+OTHER = "other"
 TYPE = ["manager", "resource_type"]
 
 
@@ -88,32 +94,42 @@ class ResourceMetrics(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every family, from one snapshot per manager; callable from any thread."""
-        scraped: list[tuple[str, ManagerFigures, bool]] = []
-        for name, manager in self._alive():
-            figures, fresh = self._scrape(name, manager)
-            if figures is not None:
-                scraped.append((name, figures, fresh))
-        yield from families(scraped)
+        """Yield every family, from one snapshot per manager; callable from any thread.
+
+        A manager whose loop does not answer within a second is shown by its last snapshot, and by
+        `pepperpy_scrape_stale`.
+        """
+        asked = [(name, self._ask(manager)) for name, manager in self._alive()]
+        deadline = monotonic() + SCRAPE_DEADLINE
+        yield from families([self._scraped(name, reply, deadline) for name, reply in asked])
 
     def _alive(self) -> list[tuple[str, DefaultResourceManager]]:
         with self._lock:
             managers = [(name, ref()) for name, ref in self._managers.items()]
         return [(name, manager) for name, manager in managers if manager is not None]
 
-    def _scrape(
-        self, name: str, manager: DefaultResourceManager
-    ) -> tuple[ManagerFigures | None, bool]:
+    def _ask(self, manager: DefaultResourceManager) -> Reply[ManagerFigures] | None:
+        try:
+            return manager.figures()
+        except ResourceError:  # not started yet, or forked
+            return None
+
+    def _scraped(self, name: str, reply: Reply[ManagerFigures] | None, deadline: float) -> Scraped:
         """Return the manager's figures, or the last known ones if its loop does not answer."""
         try:
-            figures: ManagerFigures = manager.figures().get(timeout=SCRAPE_DEADLINE)
-        except ResourceError:  # stuck, restarting, or just ended: said by pepperpy_scrape_stale
-            return self._last.get(name), False
-        self._last[name] = figures
-        return figures, True
+            if reply is not None:
+                self._last[name] = reply.get(timeout=max(0.0, deadline - monotonic()))
+                return name, self._last[name], True
+        except ResourceError as error:  # stuck, restarting, or just ended
+            log.debug("no fresh figures of %s: %s", name, error)
+        return name, self._last.get(name), False
 
 
-def families(scraped: list[tuple[str, ManagerFigures, bool]]) -> Iterator[Metric]:
+Scraped = tuple[str, ManagerFigures | None, bool]
+"""A manager's name, its figures if any are known, and whether they are of this scrape."""
+
+
+def families(scraped: list[Scraped]) -> Iterator[Metric]:
     """Turn snapshots into metric families."""
     stale = GaugeMetricFamily(
         "pepperpy_scrape_stale", "1 when the loop did not answer the scrape.", labels=["manager"]
@@ -124,6 +140,7 @@ def families(scraped: list[tuple[str, ManagerFigures, bool]]) -> Iterator[Metric
     rows = [
         ([manager, label], figure)
         for manager, figures, _ in scraped
+        if figures is not None
         for label, figure in labelled(figures.types)
     ]
     yield from gauges(rows)
@@ -137,10 +154,10 @@ Rows = list[tuple[list[str], Figures]]
 
 def labelled(types: tuple[Figures, ...]) -> list[tuple[str, Figures]]:
     """Return each type with its label; beyond the limit they are summed up as one."""
-    rows = [(figure.resource_type, figure) for figure in types[:MOST_TYPES]]
-    if len(types) > MOST_TYPES:
-        rows.append(("other", total(types[MOST_TYPES:])))
-    return rows
+    named = [figure for figure in types if figure.resource_type != OTHER]
+    rest = [*named[MOST_TYPES:], *(figure for figure in types if figure.resource_type == OTHER)]
+    rows = [(figure.resource_type, figure) for figure in named[:MOST_TYPES]]
+    return [*rows, (OTHER, total(rest))] if rest else rows
 
 
 def gauges(rows: Rows) -> Iterator[Metric]:
@@ -210,7 +227,7 @@ def histograms(rows: Rows) -> Iterator[Metric]:
     yield from (wait, use, opening)
 
 
-def supervisors(scraped: list[tuple[str, ManagerFigures, bool]]) -> Iterator[Metric]:
+def supervisors(scraped: list[Scraped]) -> Iterator[Metric]:
     """The actors themselves."""
     labels = ["manager", "supervisor"]
     restarts = CounterMetricFamily("pepperpy_supervisor_restarts", "Restarts.", labels=labels)
@@ -219,7 +236,8 @@ def supervisors(scraped: list[tuple[str, ManagerFigures, bool]]) -> Iterator[Met
         "pepperpy_mailbox_messages", "Queued messages.", labels=["manager", "actor"]
     )
     for manager, figures, _ in scraped:
-        for actor in figures.supervisors[: MOST_TYPES + 2]:
+        # The first are the metrics actor, the janitor and the types that have labels of their own.
+        for actor in figures.supervisors[: MOST_TYPES + 2] if figures is not None else ():
             row = [manager, actor.path.lstrip(":")]
             restarts.add_metric(row, actor.restarts)
             up.add_metric(row, 1 if actor.up else 0)
@@ -238,10 +256,10 @@ def cumulative(counts: tuple[int, ...]) -> list[tuple[str, float]]:
     return buckets
 
 
-def total(types: tuple[Figures, ...]) -> Figures:
+def total(types: list[Figures]) -> Figures:
     """Sum up figures of several types."""
     return Figures(
-        resource_type="other",
+        resource_type=OTHER,
         active=sum(f.active for f in types),
         slots=added([f.slots for f in types]),
         limit=sum(f.limit for f in types),

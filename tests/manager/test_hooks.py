@@ -1,0 +1,539 @@
+"""What hooks may do: on_acquire, is_connection_error, and failing in every way (cases 10, 12)."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pepperpy_resources import Backoff, ResourceSpec
+from pepperpy_resources.errors import AcquireTimeout, OpenFailedError
+from pepperpy_resources.testing import run
+from tests.helpers import NEVER, Backend, Fake, Ticks, serving, settled, ticks, timed, usable
+
+# -- on_acquire
+
+
+def test_on_acquire_runs_in_the_borrower_s_own_task() -> None:
+    async def main() -> None:
+        tasks: list[asyncio.Task[Any] | None] = []
+
+        async def welcome(fake: Fake) -> None:
+            await ticks(2)
+            tasks.append(asyncio.current_task())
+
+        backend = Backend()
+        async with serving(backend.spec(on_acquire=welcome)) as manager:
+            await manager.acquire("db:a")
+            async with manager.lease("db"):
+                pass
+            assert tasks == [asyncio.current_task()] * 2
+
+    run(main())
+
+
+def test_a_failing_on_acquire_discards_the_resource_and_tries_the_next() -> None:
+    async def main() -> None:
+        backend = Backend()
+
+        async def welcome(fake: Fake) -> None:
+            if fake.number < 3:
+                raise ValueError(f"not number {fake.number}")
+
+        async with serving(backend.spec(max_size=5, on_acquire=welcome)) as manager:
+            fake = await manager.acquire("db:a")
+            assert fake.number == 3
+            assert manager.resources["db:a"] is fake
+            await settled()
+            assert [fake.closes for fake in backend.fakes] == [1, 1, 0]
+            figures = (await manager.monitor())["types"]["db"]
+            assert figures["active"] == 1
+        backend.assert_all_closed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("keyed", [False, True], ids=["pooled", "keyed"])
+def test_an_on_acquire_that_always_fails_is_the_cause_of_the_error(*, keyed: bool) -> None:
+    async def main() -> None:
+        backend = Backend()
+        refused = ValueError("never")
+
+        def welcome(fake: Fake) -> None:
+            raise refused
+
+        spec = backend.spec(max_size=2, on_acquire=welcome, keyed=keyed)
+        async with serving(spec) as manager:
+            for _ in range(3):
+                with pytest.raises(OpenFailedError, match="on every resource tried") as caught:
+                    await manager.acquire("db:a")
+                assert caught.value.__cause__ is refused
+            assert backend.opened == 9  # max_size + 1 tries each: every slot there was, and one new
+            with pytest.raises(OpenFailedError):
+                async with manager.lease("db:b"):
+                    raise AssertionError
+            assert (await manager.monitor())["active_resources"] == 0
+        backend.assert_all_closed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("tick", range(10))
+@pytest.mark.parametrize("how", ["acquire", "lease"])
+def test_a_cancelled_on_acquire_gives_the_slot_back(how: str, tick: int) -> None:
+    async def main() -> None:
+        backend = Backend()
+
+        async def welcome(fake: Fake) -> None:
+            await ticks(4)
+
+        async with serving(backend.spec(max_size=1, on_acquire=welcome)) as manager:
+
+            async def borrow() -> None:
+                if how == "acquire":
+                    await manager.acquire("db:a")
+                else:
+                    async with manager.lease("db:a"):
+                        await asyncio.sleep(60)
+
+            task = asyncio.ensure_future(borrow())
+            await ticks(tick)
+            accepted = task.cancel()
+            await asyncio.wait({task})
+            assert task.cancelled() == accepted
+            if not accepted:
+                await manager.release("db:a")
+            await settled()
+            assert dict(manager.resources) == {}
+            await usable(manager, "db", 1)
+        backend.assert_all_closed()
+
+    run(main())
+
+
+def test_an_on_acquire_that_hangs_is_bounded_by_the_acquire_s_deadline() -> None:
+    async def main() -> None:
+        backend = Backend()
+
+        async def welcome(fake: Fake) -> None:
+            await asyncio.sleep(3600)
+
+        async with serving(backend.spec(max_size=1, on_acquire=welcome)) as manager:
+            seconds, error = await timed(manager.acquire("db:a", timeout=2))
+            assert isinstance(error, AcquireTimeout)
+            assert seconds == pytest.approx(2.0)
+            await settled()
+            assert backend.live == 0
+        backend.assert_all_closed()
+
+    run(main())
+
+
+# -- is_connection_error
+
+
+class Gone(Exception):
+    """The other side is gone."""
+
+
+def is_gone(error: BaseException) -> bool:
+    return isinstance(error, Gone)
+
+
+async def warm(manager: Any, count: int) -> None:
+    ids = [f"db:warm-{number}" for number in range(count)]
+    for resource_id in ids:
+        await manager.acquire(resource_id)
+    for resource_id in ids:
+        await manager.release(resource_id)
+
+
+@pytest.mark.parametrize("where", ["check", "reset", "on_acquire", "block"])
+def test_a_connection_error_invalidates_every_resource_of_its_generation(where: str) -> None:
+    async def main() -> None:
+        backend = Backend()
+        fail = False
+
+        async def welcome(fake: Fake) -> None:
+            nonlocal fail
+            if fail:
+                fail = False
+                raise Gone
+
+        hooks = [hook for hook in ("check", "reset") if hook == where]
+        more = {"on_acquire": welcome} if where == "on_acquire" else {}
+        spec = backend.spec("db", *hooks, max_size=4, is_connection_error=is_gone, **more)
+        async with serving(spec) as manager:
+            await warm(manager, 3)
+            await settled()
+            await manager.acquire("db:old")  # one of them is held meanwhile
+            await asyncio.sleep(1)
+            if where in ("check", "reset"):
+                backend.next(where, Gone())
+            fail = True
+            try:
+                async with manager.lease("db"):
+                    if where == "block":
+                        raise Gone
+            except Gone:
+                assert where == "block"
+            await settled()
+            assert backend.live <= 2  # what is held, and what was made for the lease
+            await manager.release("db:old")
+            await settled()
+            old = backend.fakes[:3]
+            assert [fake.closes for fake in old] == [1, 1, 1]
+            await usable(manager, "db", 4)
+        backend.assert_all_closed()
+
+    run(main())
+
+
+def test_another_error_invalidates_nothing() -> None:
+    async def main() -> None:
+        backend = Backend()
+        spec = backend.spec(max_size=3, is_connection_error=is_gone)
+        async with serving(spec) as manager:
+            await warm(manager, 3)
+            with pytest.raises(ValueError, match="mine"):
+                async with manager.lease("db"):
+                    raise ValueError("mine")
+            await settled()
+            assert backend.live == 3
+            await usable(manager, "db", 3)
+            assert backend.opened == 3
+
+    run(main())
+
+
+def test_a_predicate_that_fails_is_reported_and_means_no(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(error: BaseException) -> bool:
+        raise RuntimeError("predicate")
+
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec(max_size=2, is_connection_error=broken)) as manager:
+            await warm(manager, 2)
+            with pytest.raises(ValueError, match="mine"):
+                async with manager.lease("db"):
+                    raise ValueError("mine")
+            await settled()
+            assert backend.live == 2
+            assert manager.cell("db").incarnation == 1
+
+    run(main())
+    assert "is_connection_error of 'db' failed" in caplog.text
+
+
+# -- check
+
+
+@pytest.mark.parametrize("result", [False, None, True, 0, "yes"], ids=repr)
+def test_a_check_is_bad_only_when_it_returns_false_or_raises(result: object) -> None:
+    async def main() -> None:
+        backend = Backend()
+
+        async def check(fake: Fake) -> object:
+            return result
+
+        async with serving(backend.spec(max_size=1, check=check)) as manager:
+            await manager.acquire("db:a")
+            await manager.release("db:a")
+            await asyncio.sleep(1)
+            fake = await manager.acquire("db:b")
+            assert fake.number == (2 if result is False else 1)
+
+    run(main())
+
+
+def test_a_resource_used_just_now_is_not_checked() -> None:
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec("db", "check", max_size=1, fresh_for=2)) as manager:
+            for pause, checks in ((1.9, 0), (1.9, 0), (2.1, 1), (1.9, 1), (100, 2)):
+                async with manager.lease("db"):
+                    pass
+                await asyncio.sleep(pause)
+                async with manager.lease("db"):
+                    assert backend.calls["check"] == checks
+
+    run(main())
+
+
+def test_after_an_outage_the_first_acquire_costs_one_check_and_one_creation() -> None:
+    # Case 6: whatever the pool's size; the other stale ones are found out in the background.
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec("db", "check", max_size=8, check_timeout=3)) as manager:
+            await warm(manager, 8)
+            await asyncio.sleep(10)
+            backend.usual["check"] = NEVER  # every stale one takes its whole deadline to say so
+            backend.usual["open"] = 0.5
+            seconds, fake = await timed(manager.acquire("db:a", timeout=60))
+            assert isinstance(fake, Fake)
+            assert seconds == pytest.approx(3 + 0.5)
+            await asyncio.sleep(20)
+            stale = backend.fakes[:8]
+            assert [fake.closes for fake in stale] == [1] * 8
+        backend.assert_all_closed()
+
+    run(main())
+
+
+# -- hooks that fail in every way: contained (law 9)
+
+BAD: list[Callable[[], BaseException]] = [
+    lambda: ValueError("plain"),
+    asyncio.CancelledError,
+    GeneratorExit,
+    lambda: MemoryError("huge"),
+    RecursionError,
+    StopIteration,
+    StopAsyncIteration,
+    lambda: BaseException("rude"),
+    lambda: ExceptionGroup("several", [ValueError("a"), KeyError("b")]),
+    asyncio.TimeoutError,
+]
+NAMES = [type(make()).__name__ for make in BAD]
+
+
+class Unspeakable(Exception):
+    """An error that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("make", [*BAD, Unspeakable], ids=[*NAMES, "Unspeakable"])
+@pytest.mark.parametrize("hook", ["open", "check", "reset", "close"])
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "later"])
+def test_whatever_a_hook_raises_is_that_hook_s_failure(
+    hook: str, make: Callable[[], BaseException], *, late: bool
+) -> None:
+    async def main() -> None:
+        backend = Backend()
+        armed = True
+
+        def hook_of(name: str) -> Any:
+            plain = backend.connect if name == "open" else getattr(backend, name)
+
+            async def hooked(*arguments: Any) -> Any:
+                nonlocal armed
+                value = await plain(*arguments) if name != "open" else None
+                if name == hook and armed:
+                    armed = False
+                    if late:
+                        await ticks(2)
+                    raise make()
+                return await plain() if name == "open" else value
+
+            return hooked
+
+        spec: ResourceSpec[Fake] = ResourceSpec(
+            "db", factory=hook_of("open"), check=hook_of("check"), reset=hook_of("reset"),
+            close=hook_of("close"), max_size=1, backoff=Backoff(min=0.1, max=0.1),
+        )  # fmt: skip
+        async with serving(spec) as manager:
+            for number in range(3):
+                await manager.acquire(f"db:{number}", timeout=5)
+                await manager.release(f"db:{number}", discard=hook == "close")
+                await asyncio.sleep(1)
+            assert not armed
+            await usable(manager, "db", 1)
+            figures = await manager.monitor()
+            assert figures["types"]["db"]["errors"][hook] == 1
+            assert figures["restarts"] == 0
+            assert figures["active_resources"] == 0
+        backend.assert_all_closed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("make", BAD, ids=NAMES)
+def test_whatever_on_acquire_raises_the_slot_is_back(make: Callable[[], BaseException]) -> None:
+    async def main() -> None:
+        backend = Backend()
+        armed = True
+
+        async def welcome(fake: Fake) -> None:
+            nonlocal armed
+            await ticks(1)
+            if armed:
+                armed = False
+                raise make()
+
+        async with serving(backend.spec(max_size=1, on_acquire=welcome)) as manager:
+            task = asyncio.ensure_future(manager.acquire("db:a"))
+            await asyncio.wait({task})
+            # In the borrower's own task an exception is a failed try, anything more is its own.
+            ends_the_borrower = not isinstance(make(), Exception)
+            if task.cancelled() or task.exception() is not None:
+                assert ends_the_borrower or isinstance(make(), StopIteration)
+            else:
+                assert not ends_the_borrower
+                await manager.release("db:a")
+            await settled()
+            await usable(manager, "db", 1)
+            assert manager.cell("db").incarnation == 1
+        backend.assert_all_closed()
+
+    run(main())
+
+
+# -- the two that end programs still do (cases 62, 66)
+
+ENDING = """
+import asyncio, sys
+from pepperpy_resources import DefaultResourceManager, ResourceSpec
+
+hook, late, offload = sys.argv[1], sys.argv[2] == "late", sys.argv[3] == "offload"
+opened = closed = 0
+
+def bad(name):
+    if name == hook:
+        raise ENDING
+
+async def pause():
+    if late:
+        await asyncio.sleep(0.01)
+
+async def connect():
+    global opened
+    await pause()
+    bad("open")
+    opened += 1
+    return object()
+
+async def close(_):
+    global closed
+    closed += 1
+    await pause()
+    bad("close")
+
+async def check(_):
+    await pause()
+    bad("check")
+
+async def reset(_):
+    await pause()
+    bad("reset")
+
+async def welcome(_):
+    await pause()
+    bad("on_acquire")
+
+def offloaded(_):
+    bad("check")
+
+async def main():
+    spec = ResourceSpec("db", factory=connect, close=close, reset=reset, on_acquire=welcome,
+                        check=offloaded if offload else check, fresh_for=0, offload=offload)
+    async with DefaultResourceManager([spec]) as manager:
+        for _ in range(3):
+            async with manager.lease("db", discard=hook == "close"):
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(5)
+    print("went on")
+
+try:
+    asyncio.run(main())
+except (KeyboardInterrupt, SystemExit) as error:
+    print("ended by", type(error).__name__, "opened", opened, "closed", closed)
+"""
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "SystemExit"])
+@pytest.mark.parametrize(
+    ("hook", "when", "where"),
+    [
+        ("open", "at once", "loop"),
+        ("open", "late", "loop"),
+        ("check", "late", "loop"),
+        ("check", "at once", "offload"),
+        ("reset", "at once", "loop"),
+        ("close", "late", "loop"),
+        ("on_acquire", "late", "loop"),
+    ],
+)
+def test_keyboard_interrupt_and_system_exit_end_the_program(
+    hook: str, when: str, where: str, error: str
+) -> None:
+    program = ENDING.replace("raise ENDING", f"raise {error}")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, hook, when, where],
+        capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    words = done.stdout.split()
+    assert words[:3] == ["ended", "by", error], done.stdout + done.stderr
+    opened, closed = int(words[4]), int(words[6])
+    assert opened == closed  # what there was has been closed on the way out
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
+# -- the loop ends under a manager that was not stopped
+
+ENDED = """
+import asyncio, sys, time
+from pepperpy_resources import DefaultResourceManager, ResourceSpec
+
+calls = []
+
+async def connect():
+    calls.append("open")
+    if len(calls) > 1:
+        await asyncio.sleep(3600)
+    return object()
+
+async def close(_):
+    calls.append("close")
+
+async def main():
+    global manager
+    manager = DefaultResourceManager([ResourceSpec("db", factory=connect, close=close, max_size=3)])
+    await manager.start()
+    await manager.acquire("db:a")
+    for n in range(5):
+        waiting.append(asyncio.ensure_future(manager.acquire(f"db:{n}")))
+    await asyncio.sleep(0.05)
+    print(calls)
+
+waiting = []
+asyncio.run(main())
+print([task.cancelled() for task in waiting])
+print(calls)
+"""
+
+
+def test_a_loop_that_ends_cancels_the_hooks_and_starts_nothing_new() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", ENDED],
+        capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    before, waiting, after = done.stdout.splitlines()
+    assert before == "['open', 'open', 'open']"
+    assert waiting == "[True, True, True, True, True]"
+    assert after == before
+    assert "ResourceWarning" in done.stderr
+    assert "was never stopped" in done.stderr
+
+
+def test_slow_hooks_of_a_long_dead_generation_are_no_reason_to_wait() -> None:
+    async def main() -> None:
+        backend = Backend(close=Ticks(3))
+        async with serving(backend.spec(max_size=2)) as manager:
+            await warm(manager, 2)
+            backend.usual["close"] = NEVER
+            seconds, _ = await timed(manager.cleanup())
+            assert seconds == pytest.approx(5.0)  # bounded by the close deadline
+            await usable(manager, "db", 2)
+
+    run(main())
