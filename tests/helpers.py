@@ -16,7 +16,7 @@ T = TypeVar("T")
 class Ticks(NamedTuple):
     """A step that takes this many cycles of the loop, and no time."""
 
-    count: int
+    number: int
 
 
 NEVER = Ticks(-1)
@@ -84,7 +84,7 @@ class Backend:
         elif step == STUBBORN:
             await stubborn(self.let_go)
         elif isinstance(step, Ticks):
-            await ticks(step.count)
+            await ticks(step.number)
         elif step > 0:
             await asyncio.sleep(step)
 

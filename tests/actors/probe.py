@@ -101,8 +101,8 @@ class Probes:
 async def noted(made: Probes, count: int) -> None:
     """Return when so many notes are there."""
     async with asyncio.timeout(30):
-        while len(made.notes) < count:
-            await asyncio.sleep(0)  # noqa: ASYNC110 - the loop must go round for the notes to come
+        while len(made.notes) < count:  # noqa: ASYNC110 - the loop must go round for them to come
+            await asyncio.sleep(0)
 
 
 @contextmanager

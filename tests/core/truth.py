@@ -120,9 +120,7 @@ class Truth:
 
     def where(self, *states: str, key: str | None = None) -> list[Slot]:
         """Return the slots in these states, of one key if there are keys."""
-        return [
-            s for s in self.slots.values() if s.state in states and key in (None, s.key)
-        ]
+        return [s for s in self.slots.values() if s.state in states and key in (None, s.key)]
 
     @property
     def size(self) -> int:
@@ -208,9 +206,9 @@ class Truth:
         lease = self.leases.get(epoch)
         if lease is not None and lease.resource_id == name:
             return lease
-        if epoch in self.ended and self.ended[epoch][0] == name:
-            self.count["stale"] += 1
-        elif not bare and 0 < epoch <= self.acquired:
+        if (epoch in self.ended and self.ended[epoch][0] == name) or (
+            not bare and 0 < epoch <= self.acquired
+        ):
             self.count["stale"] += 1
         else:
             self.answers = -1  # NOT_LEASED is due

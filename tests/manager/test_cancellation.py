@@ -302,7 +302,7 @@ def test_a_lease_block_inside_wait_for_gives_back_at_any_tick(tick: int) -> None
                 async with manager.lease("db"):
                     return "done"
 
-            await cancelled_wait_for(manager, borrower(), tick)
+            _ = await cancelled_wait_for(manager, borrower(), tick)
             await ticks(5)
             await manager.acquire("db:next", timeout=0)
 

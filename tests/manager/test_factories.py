@@ -114,7 +114,7 @@ class Entered(contextlib.AbstractAsyncContextManager["Entered"]):
         return 0
 
 
-class Callable_:
+class Connector:
     async def __call__(self) -> str:
         return begin()
 
@@ -122,10 +122,10 @@ class Callable_:
 KINDS: dict[str, tuple[Callable[..., Any], Any]] = {
     "async def": (coroutine, end_later),
     "def": (function, end),
-    "lambda returning a coroutine": (lambda: coroutine(), end_later),
-    "lambda returning a context": (lambda: async_context(), None),
+    "lambda returning a coroutine": (lambda *_: coroutine(), end_later),
+    "lambda returning a context": (lambda *_: async_context(), None),
     "partial": (functools.partial(coroutine), end),
-    "callable object": (Callable_(), end),
+    "callable object": (Connector(), end),
     "async generator": (async_generator, None),
     "generator": (generator, None),
     "asynccontextmanager": (async_context, None),
@@ -170,7 +170,9 @@ def test_it_is_opened_and_closed_exactly_once(kind: str, way: str) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("kind", ["async generator", "asynccontextmanager", "context manager class"])
+@pytest.mark.parametrize(
+    "kind", ["async generator", "asynccontextmanager", "context manager class"]
+)
 def test_it_is_entered_and_left_in_one_task(kind: str) -> None:
     # Cancel scopes (anyio, trio-like libraries, asyncio.timeout) insist on it.
     async def main() -> None:

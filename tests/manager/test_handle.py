@@ -94,9 +94,8 @@ def test_a_handle_may_be_made_before_start_and_outlives_nothing() -> None:
         handle = manager.type(spec)
         with pytest.raises(NotStarted):
             await handle.acquire("a")
-        async with manager:
-            async with handle.lease():
-                pass
+        async with manager, handle.lease():
+            pass
         assert "db" in repr(handle)
 
     run(main())

@@ -1,4 +1,4 @@
-"""One hook that hangs costs one slot: everybody else's acquires are as quick as before (case 16)."""
+"""One hook that hangs costs one slot: others are served as quickly as before (case 16)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def borrow_into(manager: DefaultResourceManager, backend: Backend, hook: str, st
 
     async def borrow() -> Fake:
         async with manager.lease("db", timeout=60) as fake:
-            return fake
+            served: Fake = fake
+            return served
 
     return asyncio.ensure_future(timed(borrow()))
 

@@ -9,7 +9,7 @@ import pytest
 
 from pepperpy_resources.errors import UsageError
 from pepperpy_resources.testing import run
-from tests.helpers import Backend, Fake, serving, settled, ticks, usable
+from tests.helpers import Backend, Fake, serving, settled, ticks, timed, usable
 
 
 def test_a_pooled_lease_needs_no_id_and_is_not_listed() -> None:
@@ -121,12 +121,14 @@ def test_how_a_block_is_left_decides_what_becomes_of_the_resource(
             "db", *hooks, max_size=1, is_connection_error=lambda e: isinstance(e, Gone)
         )
         async with serving(spec) as manager:
-            try:
+
+            async def borrow() -> None:
                 async with manager.lease("db"):
                     if error is not None:
                         raise error
-            except BaseException as caught:
-                assert caught is error
+
+            _, caught = await timed(borrow())
+            assert caught is error
             await settled()
             assert backend.fakes[0].closes == (0 if kept[reset] else 1)
             assert backend.calls["reset"] == (1 if reset and kept[1] else 0)
@@ -201,7 +203,8 @@ def test_the_borrow_stack_is_as_detailed_as_the_spec_says(stack: Any, *, shown: 
         async with serving(backend.spec(max_size=1, borrow_stack=stack)) as manager:
 
             async def inner() -> Fake:
-                return await manager.acquire("db:a")
+                fake: Fake = await manager.acquire("db:a")
+                return fake
 
             await inner()
             with pytest.raises(TimeoutError) as caught:

@@ -179,7 +179,7 @@ def test_name_docstring_and_kind_are_preserved() -> None:
 
 
 def test_a_sync_function_is_refused_at_decoration() -> None:
-    with pytest.raises(UsageError, match="async def; .*sync is none"):
+    with pytest.raises(UsageError, match=r"async def; .*sync is none"):
 
         @managed_resource("db")  # type: ignore[arg-type]
         def sync(self: object, database: object) -> None:

@@ -43,56 +43,63 @@ def test_a_hundred_tasks_and_a_thousand_rounds_over_five_slots() -> None:
     run(main())
 
 
-async def storm(
-    manager: DefaultResourceManager, backend: Backend, seed: int, *hooks: str
-) -> None:
-    """Borrow, discard, cancel, evict and fail, at random and reproducibly."""
-    chance = random.Random(seed)
+class Storm:
+    """Borrowers that discard, fail, are cancelled and evict, at random and reproducibly."""
 
-    async def use(fake: Fake) -> None:
-        fake.holders += 1
-        assert fake.holders == 1
-        try:
-            await ticks(chance.randrange(4))
-            if chance.random() < 0.3:  # or nothing would ever have to be checked
-                await asyncio.sleep(0.001)
-            assert fake.holders == 1
-            if chance.random() < 0.1:
-                raise ValueError("the borrower's own failure")
-        finally:
-            fake.holders -= 1
+    def __init__(self, manager: DefaultResourceManager, backend: Backend, seed: int) -> None:
+        self.manager = manager
+        self.backend = backend
+        self.chance = random.Random(seed)
 
-    async def borrower(number: int) -> None:
-        for turn in range(20):
-            discard = chance.random() < 0.1
-            if chance.random() < 0.5:
-                async with manager.lease("db", discard=discard) as fake:
-                    await use(fake)
-                continue
-            resource_id = f"db:{number}-{turn}"
-            fake = await manager.acquire(resource_id)
-            try:
-                await use(fake)
-            finally:
-                await manager.release(resource_id, discard=discard)
+    def sometimes(self, share: float) -> bool:
+        return self.chance.random() < share
 
-    async def stubborn(number: int) -> None:
+    async def rage(self, *hooks: str) -> None:
+        """Let thirty tasks do their worst; every slot must be usable afterwards."""
+        await asyncio.gather(*[self.cancelled_again_and_again(n, *hooks) for n in range(30)])
+        await usable(self.manager, "db", SLOTS)
+
+    async def cancelled_again_and_again(self, number: int, *hooks: str) -> None:
         for _ in range(5):
-            task = asyncio.ensure_future(borrower(number))
-            await ticks(chance.randrange(30))
-            if chance.random() < 0.5:
+            task = asyncio.ensure_future(self.borrow(number))
+            await ticks(self.chance.randrange(30))
+            if self.sometimes(0.5):
                 task.cancel()
             await asyncio.wait({task})
             if not task.cancelled():
                 error = task.exception()
                 assert error is None or isinstance(error, ValueError)
-            if chance.random() < 0.1:
-                backend.next(chance.choice(["open", *hooks]), ValueError("scripted"))
-            if chance.random() < 0.2:
-                await manager.cleanup("db:*")
+            if self.sometimes(0.1):
+                self.backend.next(self.chance.choice(["open", *hooks]), ValueError("scripted"))
+            if self.sometimes(0.2):
+                await self.manager.cleanup("db:*")
 
-    await asyncio.gather(*[stubborn(number) for number in range(30)])
-    await usable(manager, "db", SLOTS)
+    async def borrow(self, number: int) -> None:
+        for turn in range(20):
+            discard = self.sometimes(0.1)
+            if self.sometimes(0.5):
+                async with self.manager.lease("db", discard=discard) as fake:
+                    await self.use(fake)
+                continue
+            resource_id = f"db:{number}-{turn}"
+            fake = await self.manager.acquire(resource_id)
+            try:
+                await self.use(fake)
+            finally:
+                await self.manager.release(resource_id, discard=discard)
+
+    async def use(self, fake: Fake) -> None:
+        fake.holders += 1
+        assert fake.holders == 1
+        try:
+            await ticks(self.chance.randrange(4))
+            if self.sometimes(0.3):  # or nothing would ever have to be checked
+                await asyncio.sleep(0.001)
+            assert fake.holders == 1
+            if self.sometimes(0.1):
+                raise ValueError("the borrower's own failure")
+        finally:
+            fake.holders -= 1
 
 
 @pytest.mark.parametrize("hook", ["check", "reset"])
@@ -102,7 +109,7 @@ def test_nothing_overlaps_in_a_storm(seed: int, hook: str) -> None:
         backend = Backend(open=Ticks(3), reset=Ticks(1), check=Ticks(1), close=Ticks(2))
         spec = backend.spec("db", hook, max_size=SLOTS, fresh_for=0)
         async with serving(spec) as manager:
-            await storm(manager, backend, seed, hook)
+            await Storm(manager, backend, seed).rage(hook)
             assert manager.cell("db").incarnation == 1
             assert backend.calls[hook] > 100
             assert backend.calls["close"] > 50
@@ -160,7 +167,7 @@ def test_nothing_overlaps_in_a_storm_on_an_eager_loop(seed: int) -> None:
         backend = Backend(reset=Ticks(1))
         spec = backend.spec("db", "check", "reset", max_size=SLOTS, fresh_for=0)
         async with serving(spec) as manager:
-            await storm(manager, backend, seed, "check", "reset")
+            await Storm(manager, backend, seed).rage("check", "reset")
             assert manager.cell("db").incarnation == 1
         assert backend.most_live <= SLOTS
         backend.assert_all_closed()

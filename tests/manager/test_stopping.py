@@ -290,10 +290,10 @@ def test_a_type_that_was_stopped_says_what_it_leaves_behind(
 def test_a_block_left_by_an_error_stops_and_lets_the_error_through() -> None:
     async def main() -> None:
         backend = Backend()
+        manager = DefaultResourceManager([backend.spec()])
         with pytest.raises(KeyError, match="mine"):
-            async with DefaultResourceManager([backend.spec()]) as manager:
-                async with manager.lease("db"):
-                    raise KeyError("mine")
+            async with manager, manager.lease("db"):
+                raise KeyError("mine")
         backend.assert_all_closed()
 
     run(main())

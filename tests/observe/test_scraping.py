@@ -22,21 +22,24 @@ def test_two_managers_in_one_registry() -> None:
     async def main() -> None:
         registry = CollectorRegistry()
         metrics = ResourceMetrics(registry)
-        async with serving(Fleet().spec(), metrics=metrics, name="one") as one:
-            async with serving(
-                Fleet().spec(), Fleet().spec("llm"), metrics=metrics, name="two"
-            ) as two:
-                await one.acquire("db:a")
-                await two.acquire("llm:a")
-                seen = samples(registry)
-                active = {
-                    tuple(sorted(dict(labels).values())): n
-                    for (sample, labels), n in seen.items()
-                    if sample == "pepperpy_active_resources"
-                }
-                assert active == {("db", "one"): 1, ("db", "two"): 0, ("llm", "two"): 1}
-            assert 'manager="two"' not in text(registry)
-            assert 'manager="one"' in text(registry)
+        one = DefaultResourceManager([Fleet().spec()], metrics=metrics, name="one")
+        two = DefaultResourceManager(
+            [Fleet().spec(), Fleet().spec("llm")], metrics=metrics, name="two"
+        )
+        await one.start()
+        await two.start()
+        await one.acquire("db:a")
+        await two.acquire("llm:a")
+        active = {
+            tuple(sorted(dict(labels).values())): n
+            for (sample, labels), n in samples(registry).items()
+            if sample == "pepperpy_active_resources"
+        }
+        assert active == {("db", "one"): 1, ("db", "two"): 0, ("llm", "two"): 1}
+        await two.stop(timeout=0)
+        assert 'manager="two"' not in text(registry)
+        assert 'manager="one"' in text(registry)
+        await one.stop(timeout=0)
         assert "manager=" not in text(registry)
 
     run(main())
@@ -44,13 +47,11 @@ def test_two_managers_in_one_registry() -> None:
 
 def test_two_managers_share_the_process_registry_by_default() -> None:
     async def main() -> None:
-        specs = [[Fleet().spec()], [Fleet().spec()]]
-        async with DefaultResourceManager(specs[0], name="default-one"):
-            async with DefaultResourceManager(specs[1], name="default-two"):
-                for name in ("default-one", "default-two"):
-                    assert (
-                        REGISTRY.get_sample_value("pepperpy_scrape_stale", {"manager": name}) == 0
-                    )
+        one = DefaultResourceManager([Fleet().spec()], name="default-one")
+        two = DefaultResourceManager([Fleet().spec()], name="default-two")
+        async with one, two:
+            for name in ("default-one", "default-two"):
+                assert REGISTRY.get_sample_value("pepperpy_scrape_stale", {"manager": name}) == 0
 
     run(main())
 
@@ -59,9 +60,9 @@ def test_managers_get_names_of_their_own() -> None:
     async def main() -> None:
         registry = CollectorRegistry()
         metrics = ResourceMetrics(registry)
-        async with serving(Fleet().spec(), metrics=metrics) as one:
-            async with serving(Fleet().spec(), metrics=metrics) as two:
-                assert one.name != two.name
+        started = serving(Fleet().spec(), metrics=metrics), serving(Fleet().spec(), metrics=metrics)
+        async with started[0] as one, started[1] as two:
+            assert one.name != two.name
 
     run(main())
 

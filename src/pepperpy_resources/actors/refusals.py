@@ -72,10 +72,10 @@ def where(site: Any) -> str:
 def timed_out(pool: Pool, deny: Deny) -> ResourceError:
     """Tell an exhausted pool from one whose resources cannot be made."""
     text = f"no {pool.name!r} resource became free in time: {standing(pool)}"
-    if deny.error is not None:
-        hint = "creations fail (see the cause): mend what the factory connects to"
-    elif pool.counts[states.ABANDONED] >= pool.policy.max_size:
+    if pool.counts[states.ABANDONED] >= pool.policy.max_size:
         hint = "too many hooks ignore their deadlines: find the hook that hangs"
+    elif deny.error is not None:
+        hint = "creations fail (see the cause): mend what the factory connects to"
     else:
         hint = "hold leases for less time, raise max_size, or wait longer (acquire_timeout)"
     return AcquireTimeout(f"{text}. {hint[0].upper()}{hint[1:]}.")

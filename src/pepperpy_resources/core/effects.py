@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from pepperpy_resources.core.events import Acquire
+from pepperpy_resources.core.events import Acquire, shown
 
 
 class Why(StrEnum):
@@ -35,6 +35,9 @@ class Reason(StrEnum):
 
 class Effect(msgspec.Struct, frozen=True):
     """Root of everything a pool can want."""
+
+    def __repr__(self) -> str:
+        return shown(self)
 
 
 class Lease(Effect, frozen=True):

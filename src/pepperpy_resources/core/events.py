@@ -12,9 +12,34 @@ from typing import Any
 
 import msgspec
 
+OPAQUE = {
+    "resource",
+    "owner",
+    "arguments",
+    "site",
+    "error",
+    "acquire",
+    "event",
+    "leases",
+    "ignoring",
+}
+
+
+def shown(record: msgspec.Struct) -> str:
+    """Return a repr with the user's own objects by type only: they may hold secrets."""
+    fields: list[str] = []
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        opaque = name in OPAQUE and value is not None
+        fields.append(f"{name}=<{type(value).__name__}>" if opaque else f"{name}={value!r}")
+    return f"{type(record).__name__}({', '.join(fields)})"
+
 
 class Event(msgspec.Struct, frozen=True):
     """Root of everything a pool understands."""
+
+    def __repr__(self) -> str:
+        return shown(self)
 
 
 # -- what borrowers say
@@ -147,7 +172,7 @@ class Shut(Event, frozen=True):
     """Drain, end every lease, close everything; answered when all is closed."""
 
 
-class SavedSlot(msgspec.Struct, frozen=True):
+class SavedSlot(Event, frozen=True):
     """What the performer's ledger knows of one slot, for `Restore`.
 
     `hook` names the hook that runs on it, `doomed` says that it must not be reused.

@@ -21,7 +21,7 @@ class RestartLog:
         """Return how many more failures would be answered by a restart."""
         while self._failures and now - self._failures[0] > self.intensity.period:
             self._failures.popleft()
-        return self.intensity.restarts - len(self._failures)
+        return max(0, self.intensity.restarts - len(self._failures))
 
     def permits(self, now: float) -> bool:
         """Record a failure; tell whether it is answered by a restart (False: give up)."""
