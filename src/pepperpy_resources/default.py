@@ -19,7 +19,7 @@ from pepperpy_resources._checks import as_interval, as_seconds
 from pepperpy_resources.actors.handle import ActorHandle, check_fields
 from pepperpy_resources.actors.host import ASK, Cell, Crashed, Host
 from pepperpy_resources.actors.metrics import Collect, ManagerFigures
-from pepperpy_resources.actors.reply import Reply
+from pepperpy_resources.actors.reply import Promise, Reply
 from pepperpy_resources.actors.root import JANITOR, METRICS, Revive, Root
 from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import Acquire, Discard, Evict, Ready, Release
@@ -227,8 +227,15 @@ class DefaultResourceManager(ResourceManager):
         site = (frame.f_code, frame.f_lasti) if gate.line else gate.site(frame)
         message = Acquire(resource_id, timeout, owner, kwargs or None, site)
         lease = await gate.welcomed(message) if gate.welcomes else gate.deliver(message, ASK)
+        if lease.__class__ is Promise:
+            promise = lease
+            try:
+                lease = await promise.future
+            except BaseException:
+                gate.cell.forsake(promise)
+                raise
         if lease.__class__ is not Lease:
-            lease = await gate.kept(lease)
+            raise lease.error
         return lease.resource
 
     async def release(self, resource_id: str, *, discard: bool = False) -> None:

@@ -19,6 +19,11 @@ from tests.helpers import Backend, serving, settled, usable
 
 Call = Callable[[DefaultResourceManager], Coroutine[Any, Any, Any]]
 
+
+async def add_type(manager: DefaultResourceManager) -> None:
+    manager.add_type(Backend().spec("more"))
+
+
 CALLS: dict[str, Call] = {
     "acquire": lambda manager: manager.acquire("db:b"),
     "lease": lambda manager: manager.lease("db").__aenter__(),
@@ -26,15 +31,11 @@ CALLS: dict[str, Call] = {
     "handle": lambda manager: manager.type(Backend().spec("db")).acquire("b"),
     "cleanup": lambda manager: manager.cleanup(),
     "wait_ready": lambda manager: manager.wait_ready(),
-    "add_type": lambda manager: added(manager),
+    "add_type": add_type,
     "remove_type": lambda manager: manager.remove_type("db"),
     "start": lambda manager: manager.start(),
     "stop": lambda manager: manager.stop(),
 }
-
-
-async def added(manager: DefaultResourceManager) -> None:
-    manager.add_type(Backend().spec("more"))
 
 
 def on_another_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> BaseException | None:

@@ -109,6 +109,10 @@ def test_revived_by_hand() -> None:
             manager.revive("db")
             await settled()
             assert manager.cell("db").status == "running"
+            for _ in range(3):  # it has its whole budget again
+                crash(manager, "db")
+                await settled()
+            assert manager.cell("db").status == "running"
             incarnation = manager.cell("db").incarnation
             async with manager.lease("db"):
                 pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from asyncio import Future
 from collections.abc import Callable
 from typing import Any
 
@@ -62,7 +63,7 @@ class Performer:
         ledger, ticket = self.ledger, effect.ticket
         ledger.last_ticket = ticket
         if reply is ASK:
-            promise = Promise(self.state.loop.create_future(), ticket)
+            promise = Promise(Future(loop=self.state.loop), ticket)
             ledger.waiting[ticket] = promise, effect
             return promise
         if reply is None:

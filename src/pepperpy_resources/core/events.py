@@ -12,17 +12,10 @@ from typing import Any
 
 import msgspec
 
-OPAQUE = {
-    "resource",
-    "owner",
-    "arguments",
-    "site",
-    "error",
-    "acquire",
-    "event",
-    "leases",
-    "ignoring",
-}
+# Fields that hold objects of the user's.
+OPAQUE = frozenset(
+    ("acquire", "arguments", "error", "event", "ignoring", "leases", "owner", "resource", "site")
+)
 
 
 def shown(record: msgspec.Struct) -> str:
