@@ -260,6 +260,23 @@ def test_a_thread_out_of_time_withdraws_the_acquire() -> None:
     asyncio.run(main())
 
 
+def test_withdrawn_before_its_turn_which_could_serve_it_at_once() -> None:
+    async def main() -> None:
+        fleet = Fleet()
+        async with serving(fleet.spec(max_size=1)) as manager:
+            handle = manager.actor("db")
+            async with manager.lease("db"):
+                pass
+            in_thread(lambda: handle.ask(Acquire("db:w")).withdraw())
+            await settled()
+            assert (await handle.ask(Describe())).leases == ()
+            await manager.acquire("db:holder", timeout=1)
+            await nobody_else_waits(manager, "w")
+        fleet.assert_all_closed_once()
+
+    run(main())
+
+
 def test_the_timeout_of_ask_bounds_the_await() -> None:
     async def main() -> None:
         fleet = Fleet()

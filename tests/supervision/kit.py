@@ -105,7 +105,7 @@ async def settled(rounds: int = 50) -> None:
         await asyncio.sleep(0)
 
 
-def in_thread(work: Callable[[], None]) -> None:
+def in_thread(work: Callable[[], object]) -> None:
     """Run `work` on another thread while the loop stands still: what it sends is all queued."""
     thread = threading.Thread(target=work)
     thread.start()

@@ -8,6 +8,7 @@ import msgspec
 
 from pepperpy_resources.core import states
 from pepperpy_resources.core.counters import Counters
+from pepperpy_resources.core.events import shown
 from pepperpy_resources.core.pool import DRAINING, Pool
 
 
@@ -21,6 +22,9 @@ class LeaseView(msgspec.Struct, frozen=True):
     owner: Any
     site: Any
 
+    def __repr__(self) -> str:
+        return shown(self)
+
 
 class TicketView(msgspec.Struct, frozen=True):
     """One queued acquire. `age` and `left` (until its deadline) are in seconds."""
@@ -29,6 +33,9 @@ class TicketView(msgspec.Struct, frozen=True):
     age: float
     left: float
     owner: Any
+
+    def __repr__(self) -> str:
+        return shown(self)
 
 
 class PoolSnapshot(msgspec.Struct, frozen=True):
