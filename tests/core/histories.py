@@ -8,13 +8,14 @@ from typing import Any
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
-from pepperpy_resources.core.borrowing import acquire_nowait, release_nowait
+from pepperpy_resources.core.nowait import acquire_nowait, release_nowait
 from pepperpy_resources.core.counters import Counters
 from pepperpy_resources.core.machine import handle
 from pepperpy_resources.core.policy import Backoff, Policy
 from pepperpy_resources.core.pool import Pool
 from tests.core import invariants
-from tests.core.truth import Slot, Ticket, Truth
+from tests.core.records import Slot, Ticket
+from tests.core.truth import Truth
 
 Choose = Callable[[int], int]
 """Returns a number from 0 to below its argument; raises `Over` when the history is."""
@@ -39,7 +40,7 @@ def choose_policy(choose: Choose) -> Policy:
         max_holders=(1, 1, 2, 3)[choose(4)] if keyed else 1,
         min_idle=0 if keyed else min(int(size), (0, 0, 1, 3)[choose(4)]),
         max_opening=(1, 2, 4)[choose(3)],
-        order=("lifo", "fifo")[choose(2)],  # type: ignore[arg-type]
+        order=("lifo", "fifo")[choose(2)],
         max_waiting=(float("inf"), float("inf"), 0, 1, 2)[choose(5)],
         acquire_timeout=(30.0, 2.0, 5.0)[choose(3)],
         create_timeout=(30.0, 3.0)[choose(2)],

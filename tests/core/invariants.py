@@ -10,7 +10,8 @@ from pepperpy_resources.core import events as on
 from pepperpy_resources.core.pool import Pool
 from pepperpy_resources.core.snapshot import figures
 from pepperpy_resources.core.states import State
-from tests.core.truth import HOOKS, Slot, Truth
+from tests.core.records import HOOKS, Slot
+from tests.core.truth import Truth
 
 
 def check(truth: Truth, pool: Pool) -> None:
@@ -155,7 +156,7 @@ def came_back(truth: Truth) -> set[int]:
 
 
 def key_served(truth: Truth, key: str) -> None:
-    attached = [slot for slot in truth.where(*HOOKS, "idle", "leased", key=key)]
+    attached = truth.where(*HOOKS, "idle", "leased", key=key)
     for slot in attached:
         assert not truth.grantable(slot), f"{slot} idles while tickets wait"
         if slot.state == "idle":

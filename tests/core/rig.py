@@ -45,7 +45,7 @@ def word(effect: do.Effect) -> str:
 class Rig:
     """One pool and its clock. Slots get numbers 1, 2, … and tickets and epochs too."""
 
-    def __init__(self, restore: on.Restore | None = None, **policy: Any) -> None:
+    def __init__(self, restore: on.Restore | None = None, /, **policy: Any) -> None:
         self.policy = Policy(name="db", **policy)
         self.counters = Counters()
         self.pool = Pool(self.policy, self.counters)

@@ -160,6 +160,27 @@ def test_the_counters_outlive_the_pool_and_epochs_go_on() -> None:
 # -- pictures
 
 
+class Secretive:
+    def __repr__(self) -> str:
+        raise AssertionError("shown, though it may hold secrets")
+
+
+def test_what_users_gave_us_is_never_shown() -> None:
+    owner = Secretive()
+    rig = Rig(max_size=1)
+    told: list[object] = []
+    acquire = on.Acquire("db:a", owner=owner, site=owner, arguments={"password": owner})
+    for event in [acquire, on.Opened(1, owner), on.Acquire("db:b", owner=owner), on.Drain(owner)]:
+        rig.send(event)
+        told += [event, *rig.effects]
+    told.append(snapshot(rig.pool, 0.0))
+    restore = on.Restore((on.SavedSlot(1, None, True, None, {"p": owner}, 0.0, owner, (owner,)),))
+    told += [restore, on.OpenFailed(1, ValueError(owner))]
+    text = repr(told)
+    assert "Acquire(resource_id='db:a', timeout=None, owner=<Secretive>" in text
+    assert "Opened(slot=1, resource=<Secretive>, chance=0.5)" in text
+
+
 def busy() -> Rig:
     rig = Rig(max_size=3, has_reset=True)
     rig.hold("db:a", "db", "db:c")
@@ -214,7 +235,7 @@ def test_figures_cost_the_same_however_large_the_pool_is() -> None:
         rig.hold(*(f"db:{n}" for n in range(size)))
         for n in range(size // 2):
             rig.release(f"db:{n}")
-        for n in range(size):
+        for _ in range(size):
             rig.acquire("db")
         return steps(lambda: figures(rig.pool, 1.0))
 

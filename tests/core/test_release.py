@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core.pool import ENDED_FOR, ENDED_KEPT
 from tests.core.rig import Rig
 
 
-def evicted(*names: str, **policy: object) -> Rig:
+def evicted(*names: str, **policy: Any) -> Rig:
     """Return a pool whose leases under these ids were ended by force."""
     rig = Rig(**policy)
     rig.hold(*names)

@@ -10,8 +10,7 @@ import pytest
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
-from pepperpy_resources.core.borrowing import acquire_nowait, release_nowait
-from pepperpy_resources.core.policy import Policy
+from pepperpy_resources.core.nowait import acquire_nowait, release_nowait
 from pepperpy_resources.core.pool import Pool
 from tests.core.rig import Rig
 
@@ -225,7 +224,7 @@ def test_where_more_is_to_be_done_releasing_has_changed_nothing(
 
 def test_a_restored_detached_lease_takes_the_long_way() -> None:
     lease = do.Lease(1, 1, "r1", 0.0, on.Acquire("db:a"))
-    slot = on.SavedSlot(1, None, True, None, None, 0.0, "r1", (lease,))  # noqa: FBT003
+    slot = on.SavedSlot(1, None, True, None, None, 0.0, "r1", (lease,))
     rig = Rig(on.Restore((slot,), last_slot=1))
     assert release_nowait(rig.pool, on.Release("db:a"), 1.0) is None
 
@@ -236,7 +235,6 @@ def test_a_restored_detached_lease_takes_the_long_way() -> None:
 @pytest.mark.parametrize("order", ["lifo", "fifo"])
 def test_both_ways_lead_to_the_same_books(order: str) -> None:
     policy: dict[str, Any] = {"max_size": 3, "order": order, "acquire_timeout": 4.0, **CHECKED}
-    assert Policy(name="db", **policy)
     short, long = Rig(**policy), Rig(**policy)
     chance = random.Random(11)
     taken = 0
@@ -262,7 +260,7 @@ def test_both_ways_lead_to_the_same_books(order: str) -> None:
 
 
 def alike_books(short: Rig, long: Rig) -> bool:
-    """Compare without timer and ticket numbers: the short way asks for no timer it can do without."""
+    """Compare without timers and ticket numbers: the short way asks for no timer."""
 
     def strip(rig: Rig) -> dict[str, Any]:
         found = books(rig.pool)

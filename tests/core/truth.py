@@ -7,154 +7,15 @@ the pool's own books.
 
 from __future__ import annotations
 
-import fnmatch
 import math
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
-from pepperpy_resources.core.policy import Policy
-
-ENDED_FOR = 600.0  # seconds the late release of a lease that we ended is waited for
-HOOKS = ("opening", "checking", "resetting", "closing")
-TIMEOUTS = {
-    "opening": "create_timeout",
-    "checking": "check_timeout",
-    "resetting": "reset_timeout",
-    "closing": "close_timeout",
-}
+from tests.core.records import ENDED_FOR, HOOKS, TIMEOUTS, Records, Slot, Ticket
 
 
-@dataclass(eq=False)
-class Slot:
-    """One slot, as an onlooker would describe it."""
-
-    number: int
-    key: str | None
-    arguments: dict[str, Any] | None
-    began: float  # when its factory was called
-    state: str = "opening"
-    running: str | None = "open"  # the hook whose outcome is still to be reported
-    due: float = math.inf  # when that hook is overdue
-    resource: Any = None
-    expires: float = math.inf
-    good_at: float = -math.inf  # when it was last known to be good
-    proved: bool = False  # by a hook, not by a borrower who gave it back
-    valid: bool = True  # its generation is
-    out: bool = False  # taken out by an eviction
-    broken: bool = False  # a hook failed on it, or a borrower said so
-    suspect: bool = False
-    holders: dict[int, do.Lease] = field(default_factory=dict)
-    closes: int = 0
-    opened: bool = False
-    counted: bool = False  # its close was overdue, and counted as an error then
-    saved_hook: str | None = "open"  # what the performer's ledger says
-    saved_doomed: bool = False
-
-
-@dataclass(eq=False)
-class Ticket:
-    """One asker who waits."""
-
-    wait: do.Wait
-    awaits: set[int] = field(default_factory=set)  # slots to see gone, for what is no acquire
-
-    @property
-    def number(self) -> int:
-        """Its number: older is lower."""
-        return self.wait.ticket
-
-    @property
-    def event(self) -> Any:
-        """The `Acquire`, `Evict`, `Ready`, `Drain` or `Shut` that waits."""
-        return self.wait.event
-
-    @property
-    def resource_id(self) -> str:
-        """The id an acquire asked for."""
-        return str(self.event.resource_id)
-
-
-@dataclass(eq=False)
-class Backoff:
-    """What failed creations mean for one lane."""
-
-    limit: int
-    failures: int = 0
-    retry_at: float = -math.inf
-
-
-class Truth:
+class Truth(Records):
     """What has happened to one resource type, over all incarnations of its pool."""
-
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-        self.now = 0.0
-        self.slots: dict[int, Slot] = {}
-        self.past: dict[int, Slot] = {}  # gone
-        self.tickets: dict[int, Ticket] = {}
-        self.answered: set[int] = set()
-        self.leases: dict[int, do.Lease] = {}
-        self.ended: dict[int, tuple[str, float]] = {}
-        self.backoffs: dict[str | None, Backoff] = {}
-        self.draining = False
-        self.shut = False
-        self.filling = False
-        self.ready = False
-        self.armed = math.inf
-        self.last_slot = self.last_ticket = self.acquired = 0
-        self.count: Counter[str] = Counter()
-        self.seconds: Counter[str] = Counter()
-        # Of the event at hand:
-        self.event: on.Event = on.Restore()
-        self.answers = 0  # how often its asker was answered; -1: it must be refused
-        self.loser: int | None = None  # the lease that it ends
-        self.returned: set[int] = set()  # slots given back
-        self.checks = 0  # checks it started
-        self.matched: list[Slot] = []  # slots that an eviction means
-        self.overtaken: list[tuple[int, str]] = []  # hooks cancelled by a close, over all events
-
-    # -- figures
-
-    def where(self, *states: str, key: str | None = None) -> list[Slot]:
-        """Return the slots in these states, of one key if there are keys."""
-        return [s for s in self.slots.values() if s.state in states and key in (None, s.key)]
-
-    @property
-    def size(self) -> int:
-        """Slots that count against max_size."""
-        return len(self.slots) - len(self.where("abandoned"))
-
-    def key_of(self, resource_id: str) -> str | None:
-        """Return the lane an id belongs to."""
-        return resource_id if self.policy.keyed else None
-
-    def waiting(self, key: str | None = None) -> list[Ticket]:
-        """Return the queued acquires, oldest first, of one key if there are keys."""
-        return [
-            t
-            for _, t in sorted(self.tickets.items())
-            if isinstance(t.event, on.Acquire) and key in (None, t.resource_id)
-        ]
-
-    def backoff(self, key: str | None) -> Backoff:
-        """Return what failed creations mean for this lane."""
-        return self.backoffs.setdefault(key, Backoff(self.policy.max_opening))
-
-    def fit(self, slot: Slot) -> bool:
-        """Tell whether a slot may be handed out at all."""
-        usable = slot.valid and not slot.out and not slot.broken
-        return usable and self.now < slot.expires
-
-    def grantable(self, slot: Slot) -> bool:
-        """Tell whether a slot may be handed out now and unchecked."""
-        if slot.state == "leased":
-            return self.fit(slot) and len(slot.holders) < self.policy.max_holders
-        fresh = self.policy.fresh_for if self.policy.check_on_acquire else math.inf
-        fresh_enough = self.now < slot.good_at + fresh or (self.now == slot.good_at and slot.proved)
-        return slot.state == "idle" and self.fit(slot) and not slot.suspect and fresh_enough
 
     # -- one event
 
@@ -304,49 +165,6 @@ class Truth:
             self.before_drain(event)
         self.shut = True
 
-    # -- what follows from them
-
-    def rest(self, slot: Slot, *, proved: bool = True) -> None:
-        """Note that a slot has just become idle."""
-        slot.state, slot.good_at, slot.proved, slot.due = "idle", self.now, proved, math.inf
-
-    def bad(self, slot: Slot, operation: str, *, lost: bool) -> None:
-        """Note that a check or reset failed."""
-        self.count[f"error {operation}"] += 1
-        slot.broken = True
-        if lost:
-            self.invalidate()
-        elif operation == "check":
-            for other in self.where("idle"):
-                other.suspect = True
-
-    def invalidate(self) -> None:
-        """Note that the other side is gone: whatever has been made is worth nothing."""
-        for slot in self.slots.values():
-            slot.valid = False
-
-    def failed(self, key: str | None, chance: float) -> None:
-        """Note a failed creation: one at a time now, and not before the backoff is over."""
-        self.count["error open"] += 1
-        backoff, rule = self.backoff(key), self.policy.backoff
-        backoff.failures += 1
-        backoff.limit = 1
-        delay = min(rule.max, rule.min * rule.factor ** (backoff.failures - 1))
-        backoff.retry_at = self.now + delay * (1 + rule.jitter * (2 * chance - 1))
-
-    def matching(self, pattern: str | None) -> list[Slot]:
-        """Return what a cleanup pattern means."""
-        found = []
-        for slot in self.slots.values():
-            if self.policy.keyed:
-                names = [str(slot.key)]
-            else:
-                ids = [lease.resource_id for lease in slot.holders.values()]
-                names = [n if ":" in n else f"{n}:" for n in ids] or [f"{self.policy.name}:"]
-            if any(fnmatch.fnmatchcase(name, pattern or "*") for name in names):
-                found.append(slot)
-        return found
-
     # -- what effects say
 
     def answer(self, number: int) -> Ticket | None:
@@ -458,14 +276,6 @@ class Truth:
         failures = self.backoff(self.key_of(asked.resource_id)).failures
         assert fatal or (attempts is not None and failures >= attempts)
 
-    def in_use(self, name: str) -> bool:
-        """Tell whether a pooled id is leased, queued, or ended but not yet released."""
-        if name == self.policy.name:
-            return False
-        queued = [t for t in self.waiting() if t.resource_id == name]
-        live = [x for x in self.leases.values() if x.resource_id == name]
-        return bool(queued or live or [e for e, (n, _) in self.ended.items() if n == name])
-
     def see_drop(self, effect: do.Drop) -> None:
         assert self.event == on.Cancel(effect.ticket)
         ticket = self.tickets.pop(effect.ticket)
@@ -554,12 +364,6 @@ class Truth:
         if isinstance(self.event, on.Sweep) and self.now >= slot.good_at + policy.idle_timeout:
             return len(self.where("idle")) > policy.min_idle
         return policy.keyed and self.size >= policy.max_size and bool(self.unserved())
-
-    def unserved(self) -> list[str]:
-        """Return the keys that are waited for and have no slot."""
-        keys = sorted({ticket.resource_id for ticket in self.waiting()})
-        states = ("opening", "idle", "leased", "checking", "resetting")
-        return [key for key in keys if not self.where(*states, key=key)]
 
     def see_abandon(self, effect: do.Abandon) -> None:
         slot = self.slots[effect.slot]

@@ -261,3 +261,45 @@ def test_a_creation_is_not_tied_to_the_caller_it_was_started_for() -> None:
             assert backend.calls["open"] == 1
 
     run(main())
+
+
+def test_a_backend_that_is_down_is_probed_by_one_and_then_taken_up_slowly() -> None:
+    # Case 11: no connect storm, neither while it is down nor when it comes back.
+    async def main() -> None:
+        opening, most = 0, 0
+        down = True
+
+        async def connect() -> Fake:
+            nonlocal opening, most
+            opening += 1
+            most = max(most, opening)
+            await asyncio.sleep(1.0)
+            opening -= 1
+            if down:
+                raise ConnectionError("refused")
+            return Fake(1)
+
+        pause = Backoff(min=0.5, factor=1.0, jitter=0.0)
+        spec: ResourceSpec[Fake] = ResourceSpec(
+            "db", factory=connect, max_size=50, max_opening=4, backoff=pause
+        )
+        async with serving(spec) as manager:
+            crowd = [
+                asyncio.ensure_future(timed(manager.acquire(f"db:{number}", timeout=25)))
+                for number in range(40)
+            ]
+            await asyncio.sleep(1.1)
+            assert most == 4  # the first ones; all failed
+            most = 0
+            await asyncio.sleep(8)
+            assert most == 1  # one prober
+            down = False
+            while not any(ask.done() for ask in crowd):
+                await asyncio.sleep(0.05)
+            assert opening == 2  # one worked: two, then four
+            await asyncio.sleep(1.0)
+            assert opening == 4
+            await asyncio.gather(*crowd)
+            assert most == 4
+
+    run(main())

@@ -198,3 +198,15 @@ def test_other_keywords_than_it_was_built_with_are_refused(keywords: dict[str, A
             assert fake.keywords == keywords
 
     run(main())
+
+
+def test_at_most_max_opening_resources_of_the_whole_type_are_made_at_once() -> None:
+    async def main() -> None:
+        backend = Backend(open=1.0)
+        async with serving(backend.spec("agent", keyed=True, max_opening=2)) as manager:
+            waits = await asyncio.gather(
+                *[timed(manager.acquire(f"agent:{number}")) for number in range(5)]
+            )
+            assert [seconds for seconds, _ in waits] == pytest.approx([1.0, 1.0, 2.0, 2.0, 3.0])
+
+    run(main())

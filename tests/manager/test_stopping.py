@@ -297,3 +297,24 @@ def test_a_block_left_by_an_error_stops_and_lets_the_error_through() -> None:
         backend.assert_all_closed()
 
     run(main())
+
+
+def test_stop_from_one_holder_of_a_shared_resource_waits_for_the_other() -> None:
+    async def main() -> None:
+        backend = Backend()
+        manager = await started(backend.spec("model", keyed=True, max_holders=2))
+
+        async def other() -> None:
+            async with manager.lease("model:big"):
+                await asyncio.sleep(3)
+
+        task = asyncio.ensure_future(other())
+        await settled()
+        async with manager.lease("model:big") as fake:
+            seconds, _ = await timed(manager.stop(TIMEOUT))
+            assert seconds == pytest.approx(3.0)
+            assert fake.closes == 1
+        await task
+        backend.assert_all_closed()
+
+    run(main())

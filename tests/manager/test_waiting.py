@@ -346,3 +346,19 @@ def test_an_acquire_of_an_idle_resource_and_its_release_never_suspend() -> None:
             assert now() == began
 
     run(main())
+
+
+def test_those_for_whom_something_is_being_made_do_not_count_as_waiting() -> None:
+    async def main() -> None:
+        backend = Backend(open=1.0)
+        async with serving(backend.spec(max_size=3, max_waiting=1)) as manager:
+            asks = [asyncio.ensure_future(timed(manager.acquire(f"db:{n}"))) for n in range(5)]
+            *served, (seconds, error) = await asyncio.gather(*asks[:3], asks[4])
+            assert [wait for wait, _ in served] == pytest.approx([1.0, 1.0, 1.0])
+            assert seconds == 0.0
+            assert isinstance(error, QueueFull)
+            assert not asks[3].done()
+            await manager.release("db:0")
+            assert isinstance((await asks[3])[1], Fake)
+
+    run(main())

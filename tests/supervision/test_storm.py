@@ -47,10 +47,10 @@ class Weather:
 
     def fatal(self, real: Any) -> Any:
         def call(*args: Any) -> Any:
-            if self.strikes(0.005):
+            if self.strikes(0.015):
                 raise Boom("before")
             result = real(*args)
-            if self.strikes(0.005):
+            if self.strikes(0.015):
                 raise Boom("after")
             return result
 
@@ -126,6 +126,7 @@ def spec_of(kind: str, fleet: Stormy) -> ResourceSpec[Thing]:
 @pytest.mark.parametrize("seed", range(15))
 def test_a_storm_of_crashes(kind: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     weather = Weather(seed)
+    random.seed(seed)  # the jitter of the clock module, too: a failing seed fails again
 
     async def main() -> None:
         fleet = Stormy(weather)
@@ -149,7 +150,7 @@ def test_a_storm_of_crashes(kind: str, seed: int, monkeypatch: pytest.MonkeyPatc
             assert served == [ROUNDS] * TASKS
             assert not storming.done()
             storming.cancel()
-            assert weather.crashes > 10
+            assert weather.crashes > 5
             # After the storm every slot is free again: as many leases as slots, at once.
             weather.raging = False
             await asyncio.sleep(60)

@@ -13,10 +13,10 @@ from pepperpy_resources.actors.reply import Failure
 from pepperpy_resources.actors.type_state import TypeState
 from pepperpy_resources.clock import chance
 from pepperpy_resources.core import events as on
-from pepperpy_resources.core.borrowing import acquire_nowait, release_nowait
 from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import Acquire, Release
 from pepperpy_resources.core.machine import handle
+from pepperpy_resources.core.nowait import acquire_nowait, release_nowait
 from pepperpy_resources.core.pool import Pool
 from pepperpy_resources.core.snapshot import snapshot
 from pepperpy_resources.errors import SupervisorCrashed

@@ -11,66 +11,6 @@ from pepperpy_resources.core.events import Acquire, Cancel, Discard, Release
 from pepperpy_resources.core.pool import DRAINING, Pool
 from pepperpy_resources.core.settle import provide, settle
 from pepperpy_resources.core.slots import Lane, Slot
-from pepperpy_resources.core.states import LAID_BY
-
-
-def acquire_nowait(pool: Pool, event: Acquire, now: float) -> do.Lease | do.Wait | None:
-    """Grant an idle slot of a pooled type, or queue where all are leased.
-
-    Returns None, and has changed nothing, wherever anything else is to be done: then `acquire`
-    decides. The supervisor tries this first, because it is the whole of the commonest acquire.
-    """
-    if pool.modes or pool.keyed or event.resource_id in pool.named:
-        return None
-    idle = pool.idle
-    if idle and not pool.tickets:
-        slot = pool.pop_idle()[1]
-        if now < slot.good_until:
-            return pool.lend(slot, event, now)
-        pool.put_back(slot)
-        return None
-    if idle or pool.size < pool.max_size or event.timeout is not None:
-        return None
-    if len(pool.tickets) >= pool.max_waiting:
-        return None
-    pool.last_ticket = number = pool.last_ticket + 1
-    ticket = do.Wait(number, event, now, now + pool.patient_for)
-    if ticket.deadline < pool.patience:
-        return None
-    pool.enqueue(ticket, event)
-    return ticket
-
-
-def release_nowait(pool: Pool, event: Release, now: float) -> Returned | None:
-    """End a lease and hand its slot to who waits longest, or lay it by.
-
-    Returns None, and has changed nothing, wherever anything else is to be done: then `release`
-    decides.
-    """
-    if pool.modes or pool.careful:
-        return None
-    if event.epoch is None:
-        lease = pool.named.get(event.resource_id)
-    else:
-        lease = pool.leases.get(event.epoch)
-    if lease is None or lease.acquire.resource_id != event.resource_id:
-        return None
-    slot, tickets = pool.slots[lease.slot], pool.tickets
-    if now >= slot.expires:
-        return None
-    if not tickets:
-        pool.end(lease, slot, now)
-        slot.state = LAID_BY
-        pool.lay_by(slot, now)
-        return lease, None
-    ticket = tickets[next(iter(tickets))]
-    if pool.idle or ticket.deadline <= now:
-        return None
-    pool.end(lease, slot, now)
-    return lease, pool.lend_to(ticket, slot, now)
-
-
-Returned = tuple[do.Lease, do.Lease | None]
 
 
 def acquire(pool: Pool, event: Acquire) -> None:

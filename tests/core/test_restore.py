@@ -1,0 +1,181 @@
+"""A new machine from the performer's ledger: what survives a crash, and how."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from pepperpy_resources.core import effects as do
+from pepperpy_resources.core import events as on
+from tests.core.rig import Rig
+
+
+def saved(
+    number: int,
+    hook: str | None = None,
+    key: str | None = None,
+    *leases: do.Lease,
+    doomed: bool = False,
+    arguments: dict[str, int] | None = None,
+    born: float = 0.0,
+) -> on.SavedSlot:
+    return on.SavedSlot(number, hook, doomed, key, arguments, born, f"r{number}", leases)
+
+
+def lease(epoch: int, slot: int, name: str, owner: object = None) -> do.Lease:
+    return do.Lease(epoch, slot, f"r{slot}", 0.0, on.Acquire(name, owner=owner))
+
+
+def ticket(number: int, name: str, deadline: float = math.inf, **rest: Any) -> do.Wait:
+    return do.Wait(number, on.Acquire(name, **rest), 0.0, deadline)
+
+
+def test_tickets_keep_their_place_and_their_deadline_through_a_restore() -> None:
+    tickets = (ticket(3, "db:c", 20.0), ticket(4, "db:d", 9.0, timeout=9.0))
+    slots = (saved(1, None, None, lease(1, 1, "db:a")),)
+    rig = Rig(on.Restore(slots, tickets, last_slot=1, last_ticket=4), max_size=1)
+    assert (rig.first, rig.pool.armed) == ([], 9.0)
+    assert rig.waiting == [3, 4]
+    assert rig.acquire("db:c") == ["deny in_use"]
+    assert rig.acquire("db:e", at=1) == ["wait"]
+    assert rig.tick(at=9) == ["deny timeout to 4"]
+    assert rig.release("db:a") == ["ended 1", "lease 1 to 3"]
+
+
+def test_a_restored_ticket_that_is_overdue_is_denied_not_served() -> None:
+    rig = Rig(on.Restore((saved(1),), (ticket(1, "db:a", -1.0),), last_slot=1, last_ticket=1))
+    assert rig.first[0] == "deny timeout to 1" or rig.tick(at=0) == ["deny timeout to 1"]
+    assert rig.states == {1: "idle"}
+
+
+def test_numbers_go_on_where_they_were() -> None:
+    rig = Rig(on.Restore(last_slot=7, last_ticket=9))
+    assert rig.acquire("db:a") == ["wait", "open 8"]
+    assert rig.waiting == [10]
+
+
+def test_leases_stay_valid_through_a_restore() -> None:
+    owner = object()
+    slots = (saved(1, None, None, lease(5, 1, "db:a", owner), born=-10.0),)
+    rig = Rig(on.Restore(slots, last_slot=1), has_close=True)
+    rig.counters.acquired = 5
+    assert rig.acquire("db:a") == ["deny in_use"]
+    assert rig.send(on.Drain(ignoring=owner)) == []
+    assert rig.release("db:a", epoch=5) == ["ended 1", "close 1 shutdown"]
+
+
+def test_an_idle_slot_is_checked_after_a_restore_however_fresh() -> None:
+    restore = on.Restore((saved(1), saved(2)), last_slot=2)
+    rig = Rig(restore, has_check=True, fresh_for=1000.0)
+    assert rig.acquire("db:a") == ["wait", "check 2"]
+    assert rig.send(on.CheckPassed(2)) == ["idle 2", "lease 2 to 1"]
+    rig.release("db:a")
+    assert rig.acquire("db:a") == ["lease 2"]
+
+
+def test_without_a_check_hook_an_idle_slot_is_lent_after_a_restore() -> None:
+    rig = Rig(on.Restore((saved(1),), last_slot=1))
+    assert rig.acquire("db:a") == ["lease 1"]
+
+
+def test_a_restored_slot_keeps_its_age() -> None:
+    restore = on.Restore((saved(1, born=-90.0),), last_slot=1, chance=0.0)
+    rig = Rig(restore, max_lifetime=100.0)
+    assert rig.send(on.Sweep(), at=9.9) == []
+    assert rig.send(on.Sweep(), at=10) == ["close 1 lifetime"]
+
+
+@pytest.mark.parametrize(
+    ("hook", "outcome"),
+    [
+        ("open", "abandon 1"),
+        ("check", "close 1 broken"),
+        ("reset", "close 1 broken"),
+        ("close", "abandon 1"),
+    ],
+)
+def test_hooks_that_ran_at_the_crash_get_their_deadline_anew(hook: str, outcome: str) -> None:
+    restore = on.Restore((saved(1, hook),), last_slot=1)
+    policy = {"create_timeout": 5.0, "close_timeout": 5.0}
+    rig = Rig(restore, has_check=True, has_reset=True, **policy)
+    assert (rig.first, rig.pool.armed) == ([], 5.0)
+    assert rig.tick(at=4.9) == []
+    assert outcome in rig.tick(at=5)
+
+
+def test_a_creation_that_ran_at_the_crash_serves_a_ticket() -> None:
+    restore = on.Restore((saved(1, "open"),), (ticket(1, "db:a"),), last_slot=1, last_ticket=1)
+    rig = Rig(restore)
+    assert rig.first == []  # no second one is opened
+    assert rig.opened(1) == ["idle 1", "lease 1 to 1"]
+
+
+def test_a_given_up_hook_is_not_waited_for_after_a_restore() -> None:
+    rig = Rig(on.Restore((saved(1, "abandoned"),), last_slot=1), max_size=2)
+    assert rig.first == []
+    assert rig.pool.size == 0
+    assert rig.acquire("db:a") == ["wait", "open 2"]
+    assert rig.send(on.Closed(1)) == ["gone 1"]
+
+
+def test_a_detached_lease_survives_a_restore_and_is_closed_on_return() -> None:
+    slots = (saved(1, None, None, lease(1, 1, "db:a"), doomed=True),)
+    for policy in ({}, {"has_reset": True}):
+        rig = Rig(on.Restore(slots, last_slot=1), **policy)
+        rig.counters.acquired = 1
+        assert rig.states == {1: "detached"}
+        assert rig.release("db:a") == ["ended 1", "close 1 cleanup"]
+
+
+def test_ended_leases_are_still_known_after_a_restore() -> None:
+    restore = on.Restore(ended=((3, "db:a", 0.0), (4, "db", 0.0)))
+    rig = Rig(restore)
+    rig.counters.acquired = 4
+    assert rig.acquire("db:a") == ["deny in_use"]
+    assert rig.release("db:a") == ["forget 3"]
+    assert rig.release("db", epoch=4) == ["forget 4"]
+
+
+def test_the_floor_is_restored_after_a_restore() -> None:
+    rig = Rig(on.Restore((saved(1),), last_slot=1), min_idle=2)
+    assert rig.first[-1] == "open 2"
+    assert rig.send(on.Ready()) == ["wait"]
+    assert rig.opened(2) == ["idle 2", "answer 1"]
+
+
+def test_keys_keep_their_slot_their_tickets_and_their_keywords_through_a_restore() -> None:
+    slots = (saved(1, None, "db:a", lease(1, 1, "db:a"), arguments={"x": 1}),)
+    tickets = (ticket(2, "db:a", 30.0), ticket(3, "db:b", 30.0, arguments={"x": 2}))
+    rig = Rig(on.Restore(slots, tickets, last_slot=1, last_ticket=3), keyed=True)
+    assert rig.first == ["open 2"]
+    assert rig.states == {1: "leased", 2: "opening"}
+    assert rig.pool.slots[2].lane.key == "db:b"
+    assert rig.acquire("db:a", arguments={"x": 2}) == ["deny keywords"]
+    assert rig.acquire("db:b", arguments={"x": 1}) == ["deny keywords"]
+    assert rig.release("db:a") == ["ended 1", "lease 1 to 2"]
+
+
+def test_restore_keeps_the_keywords_of_the_attached_slot() -> None:
+    slots = (
+        saved(1, None, "db:a", lease(1, 1, "db:a"), doomed=True, arguments={"x": 1}),
+        saved(2, None, "db:a", arguments={"x": 2}),
+    )
+    rig = Rig(on.Restore(slots, last_slot=2), keyed=True)
+    assert rig.acquire("db:a", arguments={"x": 1}) == ["deny keywords"]
+    assert rig.acquire("db:a", arguments={"x": 2}) == ["lease 2"]
+
+
+def test_a_slot_built_without_keywords_does_not_take_those_of_a_restored_ticket() -> None:
+    slots = (saved(1, None, "db:a", lease(1, 1, "db:a")),)
+    tickets = (ticket(1, "db:a"),)
+    rig = Rig(on.Restore(slots, tickets, last_slot=1, last_ticket=1), keyed=True)
+    assert rig.acquire("db:a", arguments={"x": 2}) == ["deny keywords"]
+
+
+def test_a_restored_type_that_is_full_of_keys_still_makes_room() -> None:
+    slots = (saved(1, None, "db:a"), saved(2, None, "db:b", lease(1, 2, "db:b")))
+    tickets = (ticket(1, "db:c"),)
+    rig = Rig(on.Restore(slots, tickets, last_slot=2, last_ticket=1), keyed=True, max_size=2)
+    assert "close 1 idle" in rig.first
