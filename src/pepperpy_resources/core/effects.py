@@ -54,6 +54,9 @@ class Lease(Effect, frozen=True):
     acquire: Acquire
     ticket: int = 0
 
+    def __repr__(self) -> str:
+        return f"Lease({self.resource_id!r}, epoch={self.epoch}, slot={self.slot})"
+
     @property
     def resource_id(self) -> str:
         """The id it was acquired by."""
