@@ -19,9 +19,8 @@ from pepperpy_resources._checks import as_interval, as_seconds
 from pepperpy_resources.actors.handle import ActorHandle, check_fields
 from pepperpy_resources.actors.host import ASK, Cell, Crashed, Host
 from pepperpy_resources.actors.metrics import Collect, ManagerFigures
-from pepperpy_resources.actors.reply import Promise, Reply
+from pepperpy_resources.actors.reply import Failure, Promise, Reply
 from pepperpy_resources.actors.root import JANITOR, METRICS, Revive, Root
-from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import Acquire, Discard, Evict, Ready, Release
 from pepperpy_resources.errors import (
     AskTimeout,
@@ -226,15 +225,15 @@ class DefaultResourceManager(ResourceManager):
         frame = borrower(1)
         site = (frame.f_code, frame.f_lasti) if gate.line else gate.site(frame)
         message = Acquire(resource_id, timeout, owner, kwargs or None, site)
-        lease = await gate.welcomed(message) if gate.welcomes else gate.deliver(message, ASK)
+        lease: Any = await gate.welcomed(message) if gate.welcomes else gate.deliver(message, ASK)
         if lease.__class__ is Promise:
-            promise = lease
+            promise: Promise = lease
             try:
                 lease = await promise.future
             except BaseException:
                 gate.cell.forsake(promise)
                 raise
-        if lease.__class__ is not Lease:
+        if lease.__class__ is Failure:
             raise lease.error
         return lease.resource
 

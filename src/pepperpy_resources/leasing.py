@@ -12,7 +12,7 @@ import msgspec
 
 from pepperpy_resources._checks import as_seconds
 from pepperpy_resources.actors.host import ASK
-from pepperpy_resources.actors.reply import Promise
+from pepperpy_resources.actors.reply import Failure, Promise
 from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import Acquire, Release
 from pepperpy_resources.errors import UsageError
@@ -43,15 +43,15 @@ class LeaseContext(msgspec.Struct, Generic[T]):
         message = Acquire(
             self.resource_id, self.timeout, asyncio.current_task(gate.loop), self.arguments, site
         )
-        lease = await gate.welcomed(message) if gate.welcomes else gate.deliver(message, ASK)
+        lease: Any = await gate.welcomed(message) if gate.welcomes else gate.deliver(message, ASK)
         if lease.__class__ is Promise:
-            promise = lease
+            promise: Promise = lease
             try:
                 lease = await promise.future
             except BaseException:
                 gate.cell.forsake(promise)
                 raise
-        if lease.__class__ is not Lease:
+        if lease.__class__ is Failure:
             raise lease.error
         self.lease = lease
         return cast("T", lease.resource)

@@ -8,13 +8,13 @@ from typing import Any
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
-from pepperpy_resources.core.nowait import acquire_nowait, release_nowait
 from pepperpy_resources.core.counters import Counters
 from pepperpy_resources.core.machine import handle
+from pepperpy_resources.core.nowait import acquire_nowait, release_nowait
 from pepperpy_resources.core.policy import Backoff, Policy
 from pepperpy_resources.core.pool import Pool
 from tests.core import invariants
-from tests.core.records import Slot, Ticket
+from tests.core.records import Slot
 from tests.core.truth import Truth
 
 Choose = Callable[[int], int]
@@ -221,16 +221,14 @@ class History:
         truth = self.truth
         truth.now = self.now
         event = truth.restore(chance=self.choose(5) / 5)
-        self.pool = Pool(self.policy, self.counters)
-        self.send(event)
         others = [t for t in truth.tickets.values() if not isinstance(t.event, on.Acquire)]
         for ticket in others:
-            self.ask_again(ticket)
-
-    def ask_again(self, ticket: Ticket) -> None:
-        del self.truth.tickets[ticket.number]
-        self.truth.answered.add(ticket.number)
-        self.send(ticket.event)
+            del truth.tickets[ticket.number]
+            truth.answered.add(ticket.number)
+        self.pool = Pool(self.policy, self.counters)
+        self.send(event)
+        for ticket in others:  # asked again, of the new machine
+            self.send(ticket.event)
 
     # -- whole histories
 

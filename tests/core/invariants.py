@@ -139,7 +139,8 @@ def nobody_waits_for_nothing(truth: Truth) -> None:
 def pooled_tickets_served(truth: Truth) -> None:
     tickets, idle = len(truth.waiting()), truth.where("idle")
     free = [slot for slot in idle if truth.grantable(slot)]
-    if truth.policy.order == "fifo":  # there a fresh one may have to wait behind a stale one
+    if truth.policy.order == "fifo" or not truth.policy.fresh_for:
+        # There one that is fresh may have to wait behind one that is not.
         free = [slot for slot in free if slot.number in came_back(truth)]
     assert not free, f"{free} idles while tickets wait"
     coming = len(truth.where("opening", "checking"))
@@ -216,6 +217,10 @@ def books(truth: Truth, pool: Pool) -> None:
     assert {e: name for e, (name, _) in truth.ended.items()} == {
         e: name for e, (name, _) in pool.ended.items()
     }
+    askers = {n: t for n, t in truth.tickets.items() if not isinstance(t.event, on.Acquire)}
+    ready = [n for n, ticket in askers.items() if isinstance(ticket.event, on.Ready)]
+    assert pool.unready == ready
+    assert dict(pool.pending) == {n: t.awaits for n, t in askers.items() if n not in ready}
     names(truth, pool)
 
 

@@ -11,6 +11,7 @@ import pytest
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core.policy import Backoff
+from pepperpy_resources.core.pool import Mode
 from tests.core.rig import Rig
 
 STEADY = Backoff(min=1.0, factor=2.0, max=8.0, jitter=0.0)
@@ -336,6 +337,34 @@ def test_in_a_full_pool_the_creation_starts_as_soon_as_the_bad_one_is_closed() -
     told = rig.send(on.CheckFailed(4))
     assert told == ["close 4 broken", "check 1", "check 2", "check 3"]
     assert rig.send(on.Closed(4)) == ["gone 4", "open 5"]
+
+
+def test_after_a_failed_check_even_a_fresh_idle_slot_is_suspect() -> None:
+    rig = Rig(order="fifo", max_opening=1, **CHECKED)
+    rig.hold("db:x")
+    rig.idle(2)
+    assert rig.acquire("db:a", at=100) == ["wait", "check 2"]
+    rig.release("db:x")  # fresh, and lent to a at once
+    rig.release("db:a", at=100.1)
+    assert rig.send(on.CheckFailed(2)) == ["close 2 broken", "check 3"]
+    assert rig.acquire("db:b", at=100.2) == ["wait", "open 4"]  # not slot 1, used 0.1 s ago
+    assert rig.send(on.CheckPassed(3)) == ["idle 3", "lease 3 to 5", "check 1"]
+
+
+def test_while_suspects_are_checked_a_ticket_gets_a_creation_rather_than_another_check() -> None:
+    rig = Rig(max_opening=10, **CHECKED)
+    rig.hold("db:x")
+    rig.idle(3)
+    rig.acquire("db:a", at=100)
+    told = rig.send(on.CheckFailed(4))
+    assert told == ["close 4 broken", "check 2", "check 3", "open 5"]
+    rig.opened(5)
+    rig.release("db:x")
+    assert rig.acquire("db:b", at=102) == ["wait", "open 6"]  # slot 1 is stale by now
+    rig.send(on.CheckPassed(2))
+    assert rig.pool.modes == {Mode.SUSPECTING}
+    rig.send(on.CheckPassed(3))
+    assert rig.pool.modes == set()
 
 
 def test_one_stale_connection_invalidates_nothing() -> None:

@@ -167,6 +167,17 @@ def test_restore_keeps_the_keywords_of_the_attached_slot() -> None:
     assert rig.acquire("db:a", arguments={"x": 2}) == ["lease 2"]
 
 
+def test_a_closing_slot_decides_no_keywords() -> None:
+    """It will serve nobody; the ticket decides what its successor is built with."""
+    for arguments in (None, {"x": 1}):
+        slots = (saved(1, "close", "db:a", arguments=arguments),)
+        tickets = (ticket(1, "db:a", arguments={"x": 2}),)
+        rig = Rig(on.Restore(slots, tickets, last_slot=1, last_ticket=1), keyed=True)
+        rig.send(on.Closed(1))
+        assert rig.states == {2: "opening"}
+        assert rig.pool.slots[2].lane.arguments == {"x": 2}
+
+
 def test_a_slot_built_without_keywords_does_not_take_those_of_a_restored_ticket() -> None:
     slots = (saved(1, None, "db:a", lease(1, 1, "db:a")),)
     tickets = (ticket(1, "db:a"),)

@@ -79,6 +79,13 @@ def test_tickets_are_served_before_the_floor_is_restored() -> None:
     assert rig.opened(2) == ["idle 2"]
 
 
+def test_creations_that_tickets_wait_for_do_not_count_towards_the_floor() -> None:
+    rig = Rig(min_idle=1, max_size=3)
+    rig.acquire("db:a")
+    assert rig.acquire("db:b") == ["wait", "open 2"]
+    assert rig.opened(1) == ["idle 1", "lease 1 to 1", "open 3"]
+
+
 def test_a_sweep_does_not_fill_while_draining() -> None:
     rig = Rig(min_idle=1)
     rig.opened(1)

@@ -297,7 +297,7 @@ def test_a_backend_that_is_down_is_probed_by_one_and_then_taken_up_slowly() -> N
             await asyncio.wait(crowd, return_when=asyncio.FIRST_COMPLETED)
             await ticks(5)
             assert opening == 2  # one worked: two, then four
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(1.05)
             assert opening == 4
             await asyncio.gather(*crowd)
             assert most == 4

@@ -38,12 +38,17 @@ def acquire(pool: Pool, event: Acquire) -> None:
 def keyed_lane(pool: Pool, event: Acquire) -> Lane | None:
     """Return the id's lane, or None after refusing keywords it was not built with."""
     lane = pool.lane(event.resource_id)
-    if not lane.size and not lane.tickets:
-        lane.arguments = event.arguments  # nothing has been built with others
+    if is_undecided(lane):
+        lane.arguments = event.arguments
     elif event.arguments and not alike(event.arguments, lane.arguments):
         refuse(pool, do.Why.KEYWORDS, event.resource_id, lane.arguments)
         return None
     return lane
+
+
+def is_undecided(lane: Lane) -> bool:
+    """Tell whether nothing has been, or will be, built with the lane's factory arguments."""
+    return not lane.tickets and (lane.slot is None or lane.slot.state is states.CLOSING)
 
 
 def queue(pool: Pool, lane: Lane, event: Acquire) -> None:
@@ -60,8 +65,6 @@ def queue(pool: Pool, lane: Lane, event: Acquire) -> None:
     if denial is not None:
         pool.deny(ticket, *denial, lane.error)
         settle(pool, lane)
-    elif deadline < pool.armed:
-        pool.arm(deadline)
 
 
 def denied_at_once(pool: Pool, lane: Lane, timeout: float) -> tuple[do.Why, str] | None:
@@ -159,6 +162,8 @@ def give_back(pool: Pool, event: Release | Discard) -> Slot | None:
     slot = pool.slots[lease.slot]
     pool.end(lease, slot, pool.now)
     pool.effects.append(do.Ended(lease))
+    if slot.leases and DRAINING in pool.modes and may_stay(pool, slot):
+        pool.seen_gone(slot)
     return slot
 
 
@@ -227,3 +232,13 @@ def keyed_lease(pool: Pool, resource_id: str) -> do.Lease | None:
 def is_held(slot: Slot) -> bool:
     """Tell whether a borrower has this slot."""
     return slot.state in (states.LEASED, states.DETACHED)
+
+
+def may_stay(pool: Pool, slot: Slot) -> bool:
+    """Tell whether a drain need not wait for this slot: nothing to close, or the drainer's own."""
+    if not is_held(slot):
+        return False
+    if not pool.policy.has_close:
+        return True
+    owners = [lease.owner for lease in slot.leases.values()]
+    return pool.ignoring is not None and all(owner is pool.ignoring for owner in owners)

@@ -1,9 +1,10 @@
 """The short way: the commonest acquire and release of a pooled type, written out in full.
 
-Each does at once exactly what the long way (`borrowing.py`, `settle.py`) would do, without a list of
-effects and without a call in between, or it returns None and has changed nothing: then the long way
-decides. `lend`, `end` and `lay_by` of the pool stand here a second time, because the calls would
-cost a fifth of the whole cycle; tests/core/test_short_way.py holds both ways against each other.
+Each does at once exactly what the long way (`borrowing.py`, `settle.py`) would do, without a list
+of effects and without a call in between, or it returns None and has changed nothing: then the long
+way decides. `lend`, `end` and `lay_by` of the pool stand here a second time, because the calls
+would cost a tenth of the whole cycle; tests/core/test_short_way.py holds both ways against each
+other.
 """
 
 from __future__ import annotations

@@ -89,6 +89,7 @@ class Pool:
         self.last_ticket = 0
         self.ready = False  # min_idle has been reached once
         self.modes: set[Mode] = set()
+        self.ignoring: Any = None  # while draining: whose leases are not waited for
 
         self.patience = math.inf  # no ticket with the spec's own timeout comes due before it
         self.ticket_deadlines: Deadlines[int] = Deadlines()  # of tickets with one of their own

@@ -8,7 +8,7 @@ import re
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import states
-from pepperpy_resources.core.borrowing import is_held
+from pepperpy_resources.core.borrowing import is_held, is_undecided, may_stay
 from pepperpy_resources.core.effects import Wait
 from pepperpy_resources.core.events import (
     Drain,
@@ -147,23 +147,14 @@ def ready(pool: Pool, event: Ready) -> None:
 
 def drain(pool: Pool, event: Drain) -> None:
     """Deny everyone who waits, close what is idle, wait for the leases."""
+    pool.ignoring = event.ignoring
     stop_serving(pool)
     awaited = {
         slot.number
         for slot in pool.slots.values()
-        if slot.state is not states.ABANDONED and not may_stay(pool, slot, event)
+        if slot.state is not states.ABANDONED and not may_stay(pool, slot)
     }
     pool.answer_when_gone(event, awaited)
-
-
-def may_stay(pool: Pool, slot: Slot, event: Drain) -> bool:
-    """Tell whether a drain need not wait for this slot: nothing to close, or the drainer's own."""
-    if not is_held(slot):
-        return False
-    if not pool.policy.has_close:
-        return True
-    owners = [lease.owner for lease in slot.leases.values()]
-    return event.ignoring is not None and all(owner is event.ignoring for owner in owners)
 
 
 def stop_serving(pool: Pool) -> None:
@@ -237,7 +228,7 @@ def restore_slot(pool: Pool, saved: SavedSlot, chance: float) -> None:
     slot.good_until = -math.inf if slot.suspect else expires
     slot.attached = state not in (states.DETACHED, states.ABANDONED)
     slot.resource = saved.resource
-    if slot.attached:
+    if slot.attached and state is not states.CLOSING:
         lane.arguments = saved.arguments
     for lease in saved.leases:
         pool.leases[lease.epoch] = lease
@@ -269,6 +260,6 @@ def restore_ticket(pool: Pool, ticket: Wait) -> None:
     """Queue a surviving ticket at its old place with its old deadline."""
     acquire = ticket.event
     lane = pool.lane(acquire.resource_id if pool.keyed else None)
-    if not lane.size and not lane.tickets:
+    if is_undecided(lane):
         lane.arguments = acquire.arguments
     pool.enqueue(ticket, acquire)
