@@ -1,5 +1,6 @@
 """What can be known of a factory or a hook without calling it."""
 
+import io
 import functools
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
@@ -48,7 +49,7 @@ class AsyncMaker:
     [
         (connect, False),  # awaited; what it gives is the resource
         (str, False),
-        (memoryview, False),  # merely has __exit__
+        (io.BytesIO, False),  # merely has __exit__
         (ExitStack, True),
         (AsyncExitStack, True),
         (make, True),  # might return a context manager

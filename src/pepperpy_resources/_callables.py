@@ -67,6 +67,25 @@ def may_close_itself(factory: Callable[..., object]) -> bool:
     return callable_kind(factory) != "coroutine"
 
 
+def takes(hook: Callable[..., object] | None, arguments: int, *, more: bool = False) -> bool:
+    """Return whether `hook` can be called with that many arguments, as far as can be known.
+
+    With `more` it may require keywords besides.
+    """
+    if hook is None:
+        return True
+    try:
+        signature = inspect.signature(hook)
+    except (TypeError, ValueError):  # a builtin that does not tell
+        return True
+    try:
+        bind = signature.bind_partial if more else signature.bind
+        bind(*[None] * arguments)
+    except TypeError:
+        return False
+    return True
+
+
 def describe(hook: Callable[..., object]) -> str:
     """Return the qualified name of `hook`: never its arguments, closure or instance."""
     if isinstance(hook, functools.partial):

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable
 from typing import Any
 
-from pepperpy_resources._callables import PLAIN, SELF_CLOSING, callable_kind
+from pepperpy_resources._callables import PLAIN, SELF_CLOSING, callable_kind, takes
 from pepperpy_resources._checks import (
     Refusal,
     Rule,
@@ -102,7 +102,25 @@ def _off_thread(field: str) -> Contradiction:
     return (field, found, "a plain def with thread_bound=True, which runs it there")
 
 
+def _one_resource(field: str) -> Contradiction:
+    allowed = "callable with one argument, the resource"
+    return field, lambda s: not takes(getattr(s, field), 1), allowed
+
+
 CONTRADICTIONS: tuple[Contradiction, ...] = (
+    ("factory",
+     lambda s: not s.keyed and not takes(s.factory, 0),
+     "callable without arguments; a keyed type's takes the resource id"),
+    ("factory",
+     lambda s: s.keyed and not takes(s.factory, 1, more=True),
+     "callable with the resource id, and perhaps keywords of acquire"),
+    _one_resource("close"),
+    _one_resource("check"),
+    _one_resource("reset"),
+    _one_resource("on_acquire"),
+    ("is_connection_error",
+     lambda s: not takes(s.is_connection_error, 1),
+     "callable with one argument, the exception"),
     ("max_size",
      lambda s: s.max_size is None and not s.keyed,
      "an int >= 1, or None with keyed=True"),

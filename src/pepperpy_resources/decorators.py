@@ -7,7 +7,7 @@ import inspect
 import itertools
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast, overload
 
 from pepperpy_resources.errors import UsageError
 
@@ -48,6 +48,12 @@ def managed_resource(
     is discarded on return. Raises `UsageError` at decoration for anything but an async def; the
     call raises as `DefaultResourceManager.lease` does, and a failed acquire releases nothing.
     """
+    name: Any = resource_type
+    if not isinstance(name, str) or not name:
+        raise UsageError(
+            'managed_resource takes the name of a resource type: @managed_resource("db"), with '
+            "parentheses"
+        )
 
     def decorate(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         if not inspect.iscoroutinefunction(function):
@@ -57,7 +63,7 @@ def managed_resource(
 
         @functools.wraps(function)
         async def managed(*args: Any, **kwargs: Any) -> Any:
-            owner = manager if manager is not None else args[0].resource_manager
+            owner = manager if manager is not None else manager_of(function, args)
             key = id(*args, **kwargs) if id is not None else None
             async with _leased(owner, resource_type, key) as resource:
                 return await function(*args[:lead], resource, *args[lead:], **kwargs)
@@ -65,6 +71,17 @@ def managed_resource(
         return managed
 
     return decorate
+
+
+def manager_of(function: Callable[..., Any], args: tuple[Any, ...]) -> DefaultResourceManager:
+    """Return the manager of the object a method is called on, or raise `UsageError`."""
+    found = getattr(args[0], "resource_manager", None) if args else None
+    if found is None or not hasattr(found, "is_keyed"):
+        raise UsageError(
+            f"{function.__qualname__} is decorated with managed_resource: its object needs a "
+            "DefaultResourceManager as self.resource_manager, or give managed_resource manager="
+        )
+    return cast("DefaultResourceManager", found)
 
 
 def _leased(

@@ -87,7 +87,7 @@ class DefaultResourceManager(ResourceManager):
         self._failure: BaseException | None = None
 
     def __repr__(self) -> str:
-        return f"<DefaultResourceManager {self.name!r} {self._status}, {len(self._exits)} types>"
+        return f"<DefaultResourceManager {self.name!r} {self._status}, {len(self._specs)} types>"
 
     def __del__(self) -> None:
         if getattr(self, "_status", "new") == "running":
@@ -298,7 +298,12 @@ class DefaultResourceManager(ResourceManager):
     # -- looking
 
     async def monitor(self) -> dict[str, Any]:
-        """Return the figures of this moment, with `active_resources` and `resource_errors`."""
+        """Return the figures of this moment, with `active_resources` and `resource_errors`.
+
+        Raises `NotStarted`, `ManagerStopped`.
+        """
+        if self._status not in ("running", "stopping"):
+            raise self._not_running()
         return summary(await self.figures())
 
     def figures(self) -> Reply[ManagerFigures]:
@@ -395,8 +400,8 @@ class DefaultResourceManager(ResourceManager):
         """Try a parked type again now, instead of after 30 s."""
         root = self._require_root()
         child = root.children.get(name)
-        if child is None:
-            raise UnknownResourceType(f"{name!r} is no resource type")
+        if child is None or name not in root.types:
+            raise id_error(f"{name}:", root.types)
         root.cell.deliver(Revive(name))
 
     # -- inside
@@ -477,6 +482,9 @@ def checked_specs(
 ) -> dict[str, ResourceSpec[Any]]:
     """Return the specs by name; refuse what is no spec and two of one name."""
     by_name: dict[str, ResourceSpec[Any]] = {}
+    given: Any = specs
+    if isinstance(given, (ResourceSpec, str)) or not isinstance(given, (Iterable, type(None))):
+        raise InvalidSpec(f"a list of specs is expected, [spec, ...], not {given.__class__.__name__}")
     for spec in specs or ():
         if not isinstance(spec, ResourceSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidSpec(f"a ResourceSpec is expected, not {type(spec).__name__}")

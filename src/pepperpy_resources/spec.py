@@ -62,53 +62,68 @@ class ResourceSpec(_Named, Generic[T], metaclass=_SpecMeta, frozen=True, kw_only
 
     Durations are a `timedelta` or seconds. Raises `InvalidSpec` for every value, name or
     combination that is not allowed.
+
+    Hooks take the resource and are def or async def:
+        close: ends it. check: raises or returns False when it is bad; every other result is good.
+        reset: runs on return, before the next borrower. on_acquire: runs in the borrower's task;
+        a failure discards the resource and the next is tried. is_connection_error: takes an
+        exception and says whether the other side is gone, which retires the whole generation.
+    Limits:
+        max_size: resources at most (keyed: None for no limit). min_idle: kept ready. max_opening:
+        creations at once. keyed: one resource per id, made by `factory(resource_id, **keywords)`.
+        max_holders: of one keyed resource at once. order: "lifo" or "fifo" hand-out; waiting
+        acquires are always served in their order.
+    Waiting:
+        acquire_timeout: seconds, 0 for not at all, math.inf for ever. max_waiting: queue limit.
+    Deadlines of the hooks:
+        create_timeout, check_timeout, reset_timeout, close_timeout.
+    Health:
+        check_on: {"acquire"} where there is a check. fresh_for: not checked if opened, checked,
+        reset or given back within it; 0 checks whatever comes from a borrower, unless it was reset.
+    Retirement:
+        idle_timeout, max_lifetime; a lifetime is up to lifetime_jitter (a fraction) shorter.
+    Failure:
+        backoff: pauses after failed creations. restart: crashes of the supervising actor until
+        the type is parked.
+    Where and what:
+        borrow_stack: "line", "full" or "off", how much a lease remembers of where it was taken.
+        offload: plain def hooks run on threads. thread_bound: always on the one of their resource.
     """
 
     factory: Callable[..., object]
 
-    # Hooks that take the resource. `check` raises or returns False when it is bad; a failing
-    # `on_acquire` discards the slot. `is_connection_error` takes an exception and says whether
-    # the other side is gone, which invalidates every resource of the same generation.
     close: Hook[T] | None = None
     check: Hook[T] | None = None
     reset: Hook[T] | None = None
     on_acquire: Hook[T] | None = None
     is_connection_error: Callable[[BaseException], bool] | None = None
 
-    # Limits. A keyed type has one slot per id, `max_holders` at once, and may have no max_size.
     max_size: int | None = 10
     min_idle: int = 0
     max_opening: int = 4
     keyed: bool = False
     max_holders: int = 1
 
-    # Waiting. `order` is that of the resources handed out; waiting acquires are always FIFO.
     order: Literal["lifo", "fifo"] = "lifo"
-    acquire_timeout: Seconds = 30.0  # 0: do not wait; math.inf: for ever
+    acquire_timeout: Seconds = 30.0
     max_waiting: int | None = None
 
-    # Deadlines of the hooks.
     create_timeout: Seconds = 30.0
     check_timeout: Seconds = 5.0
     reset_timeout: Seconds = 5.0
     close_timeout: Seconds = 5.0
 
-    # Health. Stored as a frozenset: {"acquire"} where there is a check hook, unless given. A
-    # resource that was used within `fresh_for` is not checked.
+    # Stored as a frozenset: {"acquire"} where there is a check hook, unless given.
     check_on: Iterable[str] | None = None
     fresh_for: Seconds = 0.5
 
-    # When to retire a resource: math.inf is never. A lifetime varies by ± `lifetime_jitter`.
     idle_timeout: Seconds = 600.0
     max_lifetime: Seconds = 1800.0
     lifetime_jitter: float = 0.25
 
-    # Failure: pauses after failed creations; crashes of the supervising actor until it parks.
     backoff: Backoff = Backoff()
     restart: Intensity = Intensity()
 
-    # How much of the borrower's stack a lease remembers, and where plain def hooks run: on the
-    # loop, on a thread (`offload`), or always on the one thread of its slot (`thread_bound`).
     borrow_stack: Literal["line", "full", "off"] = "line"
     offload: bool = False
     thread_bound: bool = False

@@ -97,16 +97,8 @@ def to_be_gone(truth: Truth, event: on.Event) -> list[Slot] | None:
     if isinstance(event, on.Shut):
         return gone
     if isinstance(event, on.Drain):
-        return [slot for slot in gone if not may_stay(truth, slot, event)]
+        return [slot for slot in gone if not truth.may_stay(slot)]
     return None
-
-
-def may_stay(truth: Truth, slot: Slot, event: on.Drain) -> bool:
-    if not slot.holders:
-        return False
-    owners = [lease.owner for lease in slot.holders.values()]
-    own = event.ignoring is not None and all(owner is event.ignoring for owner in owners)
-    return own or not truth.policy.has_close
 
 
 def timely(truth: Truth) -> None:

@@ -95,6 +95,7 @@ class Records:
         self.ended: dict[int, tuple[str, float]] = {}
         self.backoffs: dict[str | None, Backoff] = {}
         self.draining = False
+        self.ignoring: Any = None  # whose leases a drain does not wait for
         self.shut = False
         self.filling = False
         self.ready = False
@@ -150,6 +151,14 @@ class Records:
         fresh = self.policy.fresh_for if self.policy.check_on_acquire else math.inf
         fresh_enough = self.now < slot.good_at + fresh or (self.now == slot.good_at and slot.proved)
         return slot.state == "idle" and self.fit(slot) and not slot.suspect and fresh_enough
+
+    def may_stay(self, slot: Slot) -> bool:
+        """Tell whether a drain need not wait for this slot."""
+        if not slot.holders:
+            return False
+        owners = [lease.owner for lease in slot.holders.values()]
+        own = self.ignoring is not None and all(owner is self.ignoring for owner in owners)
+        return own or not self.policy.has_close
 
     def in_use(self, name: str) -> bool:
         """Tell whether a pooled id is leased, queued, or ended but not yet released."""

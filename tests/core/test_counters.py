@@ -172,8 +172,7 @@ def test_what_users_gave_us_is_never_shown() -> None:
     acquire = on.Acquire("db:a", owner=owner, site=owner, arguments={"password": owner})
     for event in [acquire, on.Opened(1, owner), on.Acquire("db:b", owner=owner), on.Drain(owner)]:
         rig.send(event)
-        told += [event, *rig.effects]
-    told.append(snapshot(rig.pool, 0.0))
+        told += [event, *rig.effects, snapshot(rig.pool, 0.0)]
     restore = on.Restore((on.SavedSlot(1, None, True, None, {"p": owner}, 0.0, owner, (owner,)),))
     told += [restore, on.OpenFailed(1, ValueError(owner))]
     text = repr(told)

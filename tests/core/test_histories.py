@@ -16,7 +16,7 @@ from pepperpy_resources.core.machine import HANDLERS
 from tests.core.histories import History, play, program
 
 EXAMPLES = int(os.environ.get("HISTORIES", "600"))
-SEEDS = 150
+SEEDS = 80
 
 # The first numbers choose the policy; a long history has some 150 events.
 programs = st.binary(min_size=60, max_size=700)

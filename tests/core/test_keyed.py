@@ -142,6 +142,15 @@ def test_while_its_slot_closes_a_key_may_be_asked_for_with_other_keywords() -> N
     assert opening.arguments == {"mode": "w"}
 
 
+def test_who_waits_for_a_closing_slot_decides_what_comes_after_it() -> None:
+    rig = Rig(keyed=True)
+    rig.acquire("db:a", arguments={"mode": "r"})
+    rig.opened(1)
+    rig.acquire("db:a", arguments={"mode": "r"})
+    rig.send(on.Discard("db:a"))
+    assert rig.acquire("db:a", arguments={"mode": "w"}) == ["deny keywords"]
+
+
 class Nosy:
     """A user's object that notices when somebody compares it."""
 

@@ -9,6 +9,7 @@ import pytest
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core.policy import Backoff
+from pepperpy_resources.core.pool import Mode
 from tests.core.rig import Rig
 from tests.core.steps import steps
 
@@ -93,6 +94,7 @@ def test_a_sweep_does_not_fill_while_draining() -> None:
     assert rig.send(on.Sweep()) == []
     assert rig.send(on.Closed(1)) == ["gone 1", "answer 1"]
     assert rig.send(on.Sweep()) == []
+    assert rig.pool.modes == {Mode.DRAINING}
 
 
 def test_a_sweep_with_nothing_due_costs_the_same_however_many_slots_there_are() -> None:
@@ -292,6 +294,8 @@ def test_a_drain_waits_for_a_shared_slot_unless_every_holder_is_its_own() -> Non
     rig.hold("db:a")
     rig.acquire("db:a", owner=me)
     assert rig.send(on.Drain(ignoring=me)) == ["wait"]
+    assert rig.release("db:a", epoch=1) == ["ended 1", "answer 2"]
+    assert rig.states == {1: "leased"}
 
 
 def test_a_drain_that_ignores_nobody_does_not_ignore_leases_without_an_owner() -> None:

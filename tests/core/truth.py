@@ -154,8 +154,10 @@ class Truth(Records):
                 slot.state = "detached"
             slot.out = True
 
-    def before_drain(self, _: on.Event) -> None:
+    def before_drain(self, event: on.Event) -> None:
         """Note that nobody is served any more; creations that run are called off."""
+        if isinstance(event, on.Drain):
+            self.ignoring = event.ignoring
         for slot in self.where("opening"):
             slot.due = self.now + self.policy.close_timeout
         self.draining, self.filling = True, False
@@ -229,6 +231,8 @@ class Truth(Records):
         if not slot.holders:
             self.rest(slot, proved=False)
             self.returned.add(slot.number)
+        elif self.draining and self.may_stay(slot):
+            self.seen_gone(slot)  # only the drainer's own leases are left on it
 
     def see_deny(self, effect: do.Deny) -> None:
         why = effect.why

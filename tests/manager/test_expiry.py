@@ -74,8 +74,12 @@ def test_the_floor_is_kept_when_all_are_idle() -> None:
         backend = Backend()
         async with serving(backend.spec(idle_timeout=MINUTE, min_idle=2)) as manager:
             await warm(manager, 5)
+            await settled()
+            made = backend.opened
+            assert made >= 5
             await asyncio.sleep(10 * MINUTE)
             assert backend.live == 2
+            assert backend.opened == made  # kept, not closed and made again
 
     run(main())
 

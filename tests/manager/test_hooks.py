@@ -9,7 +9,18 @@ import pytest
 
 from pepperpy_resources.errors import AcquireTimeout, OpenFailedError
 from pepperpy_resources.testing import run
-from tests.helpers import NEVER, Backend, Fake, Ticks, serving, settled, ticks, timed, usable
+from tests.helpers import (
+    NEVER,
+    STUBBORN,
+    Backend,
+    Fake,
+    Ticks,
+    serving,
+    settled,
+    ticks,
+    timed,
+    usable,
+)
 
 # -- on_acquire
 
@@ -223,6 +234,29 @@ def test_a_predicate_that_fails_is_reported_and_means_no(caplog: pytest.LogCaptu
 
     run(main())
     assert "is_connection_error of 'db' failed" in caplog.text
+
+
+# -- two hooks on one resource
+
+
+@pytest.mark.parametrize(("let_go_at", "closed_at"), [(3.0, 3.0), (60.0, 5.0)])
+def test_a_close_waits_for_the_hook_before_it_as_long_as_its_deadline_allows(
+    let_go_at: float, closed_at: float
+) -> None:
+    async def main() -> None:
+        backend = Backend(reset=STUBBORN)
+        spec = backend.spec("db", "reset", reset_timeout=2, close_timeout=6)
+        async with serving(spec) as manager:
+            fake = await manager.acquire("db:a")
+            await manager.release("db:a")
+            asyncio.get_running_loop().call_later(let_go_at, backend.let_go.set)
+            await asyncio.sleep(closed_at - 0.01)  # the reset was given up at 2
+            assert fake.closes == 0
+            await asyncio.sleep(0.02)
+            assert fake.closes == 1
+            backend.let_go.set()
+
+    run(main())
 
 
 # -- check

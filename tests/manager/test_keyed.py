@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pepperpy_resources import Backoff
 from pepperpy_resources.errors import AcquireTimeout, KeywordsRefused, NotLeased
 from pepperpy_resources.testing import run
 from tests.helpers import Backend, serving, settled, ticks, timed
@@ -154,6 +155,21 @@ def test_ids_that_starve_for_room_are_served_in_their_order() -> None:
             await asyncio.gather(*[borrower(name) for name in "abcdefgh"])
         assert served == list("abcdefgh")
         backend.assert_all_closed()
+
+    run(main())
+
+
+def test_an_id_that_cannot_be_made_does_not_fill_the_queue_for_others() -> None:
+    async def main() -> None:
+        backend = Backend()
+        backend.next("open", ConnectionError("refused"))
+        pause = Backoff(min=60, max=60)
+        spec = backend.spec("agent", keyed=True, max_waiting=0, backoff=pause)
+        async with serving(spec) as manager:
+            broken = asyncio.ensure_future(timed(manager.acquire("agent:a", timeout=5)))
+            await settled()
+            await manager.acquire("agent:b", timeout=1)
+            assert isinstance((await broken)[1], AcquireTimeout)
 
     run(main())
 

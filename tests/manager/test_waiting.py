@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -260,6 +261,23 @@ def test_a_foreign_timeout_that_races_with_a_release_loses_nothing(wait: float, 
             pass
 
     run(raced(borrower, wait, lag))
+
+
+def test_a_slot_that_comes_back_after_the_deadline_is_not_granted_by_a_late_clock() -> None:
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec(max_size=1)) as manager:
+            await manager.acquire("db:holder")
+            late = asyncio.ensure_future(manager.acquire("db:late", timeout=0.01))
+            patient = asyncio.ensure_future(manager.acquire("db:patient", timeout=20))
+            await ticks(2)
+            time.sleep(0.05)  # noqa: ASYNC251 - the loop is stuck: no timer could fire
+            await manager.release("db:holder")
+            assert await patient is backend.fakes[0]
+            with pytest.raises(AcquireTimeout):
+                await late
+
+    asyncio.run(main())
 
 
 def test_both_ends_of_the_race_do_happen() -> None:

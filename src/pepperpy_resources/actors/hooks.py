@@ -129,6 +129,7 @@ class Hooks:
             entry.worker = self.workers.bind()
         args = (entry.key,) if self._keyed else ()
         factory = as_factory(self.spec.factory)
+        self._check_arguments(args, entry.arguments or {})
         made = await self._call(entry.worker, factory, *args, **(entry.arguments or {}))
         enter = self.spec.close is None and callable_kind(self.spec.factory) != "coroutine"
         if enter and declares(made, contextlib.AbstractAsyncContextManager):
@@ -147,6 +148,18 @@ class Hooks:
             raise OpenFailedError(
                 f"the factory of {self.spec.name!r} returned None; it must return the resource"
             )
+
+    def _check_arguments(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        """Fail at once, and not after a backoff, where the factory cannot be called like this."""
+        try:
+            inspect.signature(self.spec.factory).bind(*args, **keywords)
+        except ValueError:
+            return  # a builtin without a signature: calling it will tell
+        except TypeError as error:
+            raise OpenFailedError(
+                f"the factory of {self.spec.name!r} is called with {len(args)} arguments and the "
+                f"keywords ({', '.join(keywords)}), which it does not take: {error}"
+            ) from None
 
     async def _keep(self, entry: Entry, made: contextlib.AbstractAsyncContextManager[Any]) -> None:
         """Enter a context manager in a task of its own, which parks there and leaves it."""
@@ -220,8 +233,10 @@ class Hooks:
     def _outcome(self, entry: Entry, hook: str, error: BaseException | None) -> on.Outcome:
         number = entry.number
         if error is not None:
-            self.last_error = f"{hook}: {describe(error)}"
-            log.warning("%s of %s#%d failed: %s", hook, self.spec.name, number, describe(error))
+            # What we cancelled ended so because its deadline had passed, or because we stop.
+            text = "cancelled by us, out of time" if entry.stopped else describe(error)
+            self.last_error = f"{hook}: {text}"
+            log.warning("%s of %s#%d failed: %s", hook, self.spec.name, number, text)
         if hook == "open":
             if error is None:
                 return on.Opened(number, entry.resource, chance())

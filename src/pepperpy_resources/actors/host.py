@@ -279,10 +279,13 @@ class Cell:
 
     def wrong_loop(self) -> WrongLoop:
         """Return the error that names both loops."""
+        own, other = self.host.loop, current_loop()
+        remedy = "make one manager for each asyncio.run()"
+        if own.is_running():
+            remedy = f"use manager.actor({self.path!r}).ask(...) across loops and threads"
         return WrongLoop(
-            f"the manager of {self.path!r} was started on {self.host.loop!r} and is called from "
-            f"{current_loop()!r}; use manager.actor({self.path!r}).ask(...) across loops and "
-            "threads, or one manager per loop"
+            f"the manager of {self.path!r} belongs to the loop {own!r} at {id(own):#x} and is "
+            f"called from {other!r} at {id(other):#x}: {remedy}"
         )
 
     def forsake(self, promise: Promise) -> None:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pepperpy_resources.core.pool import Pool
 
 
+ASYNCIO_EVENTS = asyncio.events.__file__
+
+
 def refusal(pool: Pool, deny: Deny) -> ResourceError:
     """Return the error for a denial, with the last failure as its cause."""
     error = BUILDERS[deny.why](pool, deny)
@@ -65,6 +68,8 @@ def where(site: Any) -> str:
     if isinstance(site, str):
         return site
     code, instruction = site
+    if code.co_filename == ASYNCIO_EVENTS:  # acquire() ran in a task of its own: nobody awaits it
+        return ""
     lines = [line for start, end, line in code.co_lines() if start <= instruction < end]
     return f"{code.co_filename}:{lines[0] if lines else '?'} in {code.co_name}"
 
@@ -75,7 +80,8 @@ def timed_out(pool: Pool, deny: Deny) -> ResourceError:
     if pool.counts[states.ABANDONED] >= pool.policy.max_size:
         hint = "too many hooks ignore their deadlines: find the hook that hangs"
     elif deny.error is not None:
-        hint = "creations fail (see the cause): mend what the factory connects to"
+        cause = type(deny.error).__name__
+        hint = f"creations fail with {cause} (see the cause): mend what the factory connects to"
     else:
         hint = "hold leases for less time, raise max_size, or wait longer (acquire_timeout)"
     return AcquireTimeout(f"{text}. {hint[0].upper()}{hint[1:]}.")

@@ -98,6 +98,11 @@ class Reply(pykka.Future[T], Generic[T]):
     def __repr__(self) -> str:
         return f"<Reply {self._state}>"
 
+    def __del__(self) -> None:
+        # Dropped before anybody took the answer: a lease in it would be held by nobody for ever.
+        if self._state is ANSWERED and self.cell is not None:
+            self.withdraw()
+
     @property
     def withdrawn(self) -> bool:
         """True once nobody waits for the answer any more."""
@@ -176,7 +181,7 @@ class Reply(pykka.Future[T], Generic[T]):
         with _lock:
             self._threads -= 1
         if not answered and self._abandon():
-            raise AskTimeout(f"no answer within {limit:g} s; the question is withdrawn")
+            raise self._out_of_time(limit)
 
     def _answered_within(self, limit: float) -> bool:
         """Wait for the answer; a loop that closes meanwhile will never give one."""
@@ -221,7 +226,7 @@ class Reply(pykka.Future[T], Generic[T]):
         except TimeoutError as error:
             if isinstance(error, ResourceError):
                 raise
-            raise AskTimeout("no answer in time; the question is withdrawn") from None
+            raise self._out_of_time(left) from None
 
     def _take(self) -> T:
         with _lock:
@@ -231,6 +236,13 @@ class Reply(pykka.Future[T], Generic[T]):
         if type(answer) is Failure:
             raise answer.error
         return cast("T", answer)
+
+    def _out_of_time(self, limit: float) -> AskTimeout:
+        path = self.cell.path if self.cell is not None else "the actor"
+        return AskTimeout(
+            f"{path} did not answer within {limit:g} s and the question is withdrawn: everything is "
+            "in use, or the loop is stuck; manager.tree() shows which"
+        )
 
     def _leave(self, waiter: asyncio.Future[None]) -> None:
         with _lock:
