@@ -79,6 +79,7 @@ class DefaultResourceManager(ResourceManager):
         self._metrics = metrics
         self._gates: dict[str, Gate] = {}  # what acquires go through; empty unless running
         self._exits: dict[str, Gate] = {}  # what releases go through, also after a stop
+        self._past: dict[str, Gate] = {}  # of types that were removed
         self._removals: dict[str, asyncio.Task[None]] = {}
         self._root: Root | None = None
         self._patience = Patience()
@@ -123,9 +124,10 @@ class DefaultResourceManager(ResourceManager):
     async def stop(self, timeout: float | timedelta = 30.0) -> None:
         """Serve nobody new, wait for the leases, then end them; idempotent.
 
-        Takes at most `timeout` seconds plus one close deadline. A cancelled caller does not
-        interrupt it. Leases of the calling task, and those with nothing to close, are not waited
-        for.
+        Takes at most `timeout` seconds plus one close deadline; a second call can shorten the
+        first. A cancelled caller does not interrupt it. Leases of the first caller's task, and
+        those of types that certainly have nothing to close (an async def factory or a class, and
+        no close hook), are not waited for. Raises `UsageError`, `WrongLoop`.
         """
         seconds = as_seconds(timeout) or 0.0
         if self._status == "new":
@@ -173,7 +175,8 @@ class DefaultResourceManager(ResourceManager):
     async def wait_ready(self, timeout: float | timedelta | None = None) -> None:
         """Return once every type has had its `min_idle` resources idle.
 
-        Raises `AskTimeout` after `timeout` seconds, naming the types that are not ready.
+        Raises `AskTimeout` after `timeout` seconds, naming the type that is not ready;
+        `ManagerStopped` or `TypeParked` where that will not happen; `NotStarted`, `WrongLoop`.
         """
         self._require_running()
         late: list[str] = []
@@ -208,8 +211,8 @@ class DefaultResourceManager(ResourceManager):
         `timeout`: seconds to wait (None: the spec's; 0: not at all; math.inf: for ever). `owner`
         is shown as the holder. Other keywords go to a keyed type's factory. Raises
         `AcquireTimeout`, `QueueFull`, `OpenFailedError`, `LeaseIdInUse`, `UnknownResourceType`,
-        `InvalidResourceId`, `KeywordsRefused`, `WrongLoop`, `NotStarted`, `ManagerStopped`,
-        `TypeParked`, `SupervisorCrashed`.
+        `InvalidResourceId`, `KeywordsRefused`, `UsageError`, `WrongLoop`, `NotStarted`,
+        `ManagerStopped`, `ManagerFailed`, `ForkedProcess`, `TypeParked`, `SupervisorCrashed`.
         """
         try:
             name, _, rest = resource_id.partition(":")
@@ -247,7 +250,7 @@ class DefaultResourceManager(ResourceManager):
         try:
             gate = self._exits[resource_id.partition(":")[0]]
         except (AttributeError, KeyError, TypeError):
-            gate = self._find_gate(resource_id)
+            gate = self._find_exit(resource_id)
         message = Discard(resource_id) if discard else Release(resource_id)
         answer = gate.deliver(message, ASK)
         if answer is not None:
@@ -287,8 +290,8 @@ class DefaultResourceManager(ResourceManager):
         """Take the resources whose ids match out now; returns when the idle ones are closed.
 
         `pattern` is matched as `fnmatch.fnmatchcase`, None takes all. Leased resources are no
-        longer listed and closed when they come back, with `force` at once. Raises `NotStarted`,
-        `ManagerStopped`.
+        longer listed and closed when they come back, with `force` at once. Raises `UsageError`,
+        `NotStarted`, `ManagerStopped`, `WrongLoop`.
         """
         self._require_running()
         message = Evict(pattern, bool(force))
@@ -339,7 +342,10 @@ class DefaultResourceManager(ResourceManager):
         return ResourceHandle(self, spec.name)
 
     async def remove_type(self, name: str, timeout: float | timedelta = 30.0) -> None:
-        """Drain one type for at most `timeout` seconds, close its resources and forget it."""
+        """Drain one type for at most `timeout` seconds, close its resources and forget it.
+
+        Raises `UnknownResourceType`, `UsageError`, `NotStarted`, `ManagerStopped`, `WrongLoop`.
+        """
         self._require_running()
         seconds = as_seconds(timeout) or 0.0
         gate = self._gates.pop(name, None)
@@ -356,7 +362,8 @@ class DefaultResourceManager(ResourceManager):
         try:
             await drain_and_shut([gate.state], patience, ignoring)
             self._require_root().remove_type(gate.name)
-            del self._exits[gate.name], self._specs[gate.name]
+            self._past[gate.name] = self._exits.pop(gate.name)  # late releases are no errors
+            del self._specs[gate.name]
         finally:
             del self._removals[gate.name]
 
@@ -410,7 +417,16 @@ class DefaultResourceManager(ResourceManager):
         gate = Gate(self._require_root().add_type(spec))
         self._specs[spec.name] = spec
         self._gates[spec.name] = self._exits[spec.name] = gate
+        self._past.pop(spec.name, None)
         return gate
+
+    def _find_exit(self, resource_id: object) -> Gate:
+        """Return the way out for an id whose type is gone, or say what is wrong with it."""
+        past = self._past.get(str(resource_id).partition(":")[0])
+        if past is not None:
+            return past
+        self._require_running()
+        raise id_error(resource_id, self._exits)
 
     def _find_gate(self, resource_id: object) -> Gate:
         """Return the gate of an id the fast path did not find, or say what is wrong with it."""
@@ -419,6 +435,8 @@ class DefaultResourceManager(ResourceManager):
         if not self._open_world or not isinstance(error, UnknownResourceType):
             raise error
         name, _, rest = str(resource_id).partition(":")
+        if name in self._removals:
+            raise error
         if not rest:
             raise bare_id_error(str(resource_id), name, keyed=True)
         try:
@@ -483,8 +501,9 @@ def checked_specs(
     """Return the specs by name; refuse what is no spec and two of one name."""
     by_name: dict[str, ResourceSpec[Any]] = {}
     given: Any = specs
+    kind = type(specs).__name__
     if isinstance(given, (ResourceSpec, str)) or not isinstance(given, (Iterable, type(None))):
-        raise InvalidSpec(f"a list of specs is expected, [spec, ...], not {given.__class__.__name__}")
+        raise InvalidSpec(f"a list of specs is expected, [spec, ...], not {kind}")
     for spec in specs or ():
         if not isinstance(spec, ResourceSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidSpec(f"a ResourceSpec is expected, not {type(spec).__name__}")

@@ -97,7 +97,7 @@ class Gate:
             left = deadline - clock()
             if left <= 0 or not tries:
                 raise self._unwelcome(error, left) from error
-            again = msgspec.structs.replace(message, timeout=left)
+            again = msgspec.structs.replace(message, timeout=left if timeout > 0 else 0.0)
             answer = self.deliver(again, ASK)
             lease = await self.kept(answer)
         return lease
@@ -105,11 +105,10 @@ class Gate:
     async def _welcome(self, lease: Lease, deadline: float) -> Exception | None:
         """Run on_acquire in the borrower's task; a failure discards the resource."""
         entry = self.state.ledger.entries.get(lease.slot)
-        worker = entry.worker if entry is not None else None
         at = None if deadline == math.inf else deadline
         try:
             async with asyncio.timeout_at(at):
-                await self.state.hooks.on_acquire(lease.resource, worker)
+                await self.state.hooks.on_acquire(entry, lease.resource)
         except BaseException as error:
             lost = self.state.hooks.is_lost(error)
             self.deliver(Discard(lease.resource_id, lease.epoch, lost, error))
@@ -152,14 +151,14 @@ def id_error(resource_id: object, known: Iterable[str]) -> UsageError:
         return InvalidResourceId(
             f"a resource id is a str of the form 'type:name', not {type(resource_id).__name__}"
         )
-    name, colon, rest = resource_id.partition(":")
+    name = resource_id.partition(":")[0]
     if not name or not resource_id.strip():
         return InvalidResourceId(
             f"{resource_id!r} is no resource id: it must be of the form 'type:name'"
         )
     types = sorted(known)
     if name in types:
-        return bare_id_error(resource_id, name) if not (colon and rest) else UsageError(name)
+        return bare_id_error(resource_id, name)
     nearest = difflib.get_close_matches(name, types, n=1)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
     return UnknownResourceType(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from types import TracebackType
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
-from pepperpy_resources._checks import as_seconds
 from pepperpy_resources.actors.host import ASK
 from pepperpy_resources.actors.reply import Failure, Promise
 from pepperpy_resources.core.effects import Lease
@@ -33,11 +33,16 @@ class LeaseContext(msgspec.Struct, Generic[T]):
     arguments: dict[str, Any] | None
     discard: bool
     lease: Lease | None = None
+    entered: bool = False
+
+    def __repr__(self) -> str:
+        return f"<lease of {self.resource_id!r}>"  # no arguments: they may be secret
 
     async def __aenter__(self) -> T:
         gate = self.gate
-        if self.lease is not None:
+        if self.entered:
             raise UsageError("a lease() block is entered once; call lease() again")
+        self.entered = True
         frame = borrower(1)
         site = (frame.f_code, frame.f_lasti) if gate.line else gate.site(frame)
         message = Acquire(
@@ -97,19 +102,19 @@ class ResourceHandle(Generic[T]):
         """
         return self._manager.lease(self._id(key), timeout=timeout, discard=discard, **arguments)
 
-    async def acquire(
+    def acquire(
         self,
         key: str,
         *,
         timeout: float | timedelta | None = None,
         owner: object = None,
         **arguments: Any,
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Lease until `release(key)`. Raises as `DefaultResourceManager.acquire` does."""
-        resource = await self._manager.acquire(
-            f"{self.name}:{key}", timeout=as_seconds(timeout), owner=owner, **arguments
+        # Not async itself: the borrower is who awaits this, and is named in errors and the tree.
+        return self._manager.acquire(
+            f"{self.name}:{key}", timeout=timeout, owner=owner, **arguments
         )
-        return cast("T", resource)
 
     async def release(self, key: str, *, discard: bool = False) -> None:
         """Give back what `acquire(key)` returned."""

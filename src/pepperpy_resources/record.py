@@ -24,6 +24,8 @@ class ResourcesView(Mapping[str, Any]):
         self._gates = gates
 
     def __getitem__(self, resource_id: str) -> Any:
+        if not isinstance(resource_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise KeyError(resource_id)
         gate = self._gates[resource_id.partition(":")[0]]
         slot = find_slot(gate.state.pool, resource_id)
         if slot is None:

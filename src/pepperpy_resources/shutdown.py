@@ -16,7 +16,7 @@ from pepperpy_resources.errors import ActorDead
 
 log = logging.getLogger("pepperpy_resources")
 
-GRACE = 1.0  # seconds beyond the close deadline, which the core keeps exactly
+GRACE = 0.05  # seconds beyond the close deadline, which the core keeps exactly
 
 
 class Patience:
@@ -24,13 +24,20 @@ class Patience:
 
     def __init__(self) -> None:
         self.spent = asyncio.Event()
+        self._timers: list[asyncio.TimerHandle] = []
 
     def limit(self, seconds: float) -> None:
         """Be out of patience in `seconds`, or earlier if that was said before."""
         if seconds <= 0:
             self.spent.set()
         elif seconds < math.inf:
-            asyncio.get_running_loop().call_later(seconds, self.spent.set)
+            timer = asyncio.get_running_loop().call_later(seconds, self.spent.set)
+            self._timers.append(timer)
+
+    def end(self) -> None:
+        """Leave no timer behind."""
+        while self._timers:
+            self._timers.pop().cancel()
 
 
 async def drain_and_shut(types: Sequence[TypeState], patience: Patience, ignoring: object) -> None:
@@ -40,6 +47,7 @@ async def drain_and_shut(types: Sequence[TypeState], patience: Patience, ignorin
     try:
         await asyncio.wait({drained, spent}, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        patience.end()
         drained.cancel()
         spent.cancel()
         await asyncio.gather(drained, spent, return_exceptions=True)

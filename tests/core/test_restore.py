@@ -178,6 +178,14 @@ def test_a_closing_slot_decides_no_keywords() -> None:
         assert rig.pool.slots[2].lane.arguments == {"x": 2}
 
 
+def test_the_first_ticket_that_gave_keywords_decides() -> None:
+    """One that gave none waits for whatever there will be; before it, another had decided."""
+    tickets = (ticket(1, "db:a"), ticket(2, "db:a", arguments={"x": 1}), ticket(3, "db:a"))
+    rig = Rig(on.Restore((), tickets, last_ticket=3), keyed=True)
+    (opening,) = [effect for effect in rig.effects if isinstance(effect, do.Open)]
+    assert opening.arguments == {"x": 1}
+
+
 def test_a_slot_built_without_keywords_does_not_take_those_of_a_restored_ticket() -> None:
     slots = (saved(1, None, "db:a", lease(1, 1, "db:a")),)
     tickets = (ticket(1, "db:a"),)

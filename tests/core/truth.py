@@ -231,7 +231,7 @@ class Truth(Records):
         if not slot.holders:
             self.rest(slot, proved=False)
             self.returned.add(slot.number)
-        elif self.draining and self.may_stay(slot):
+        elif self.draining and not effect.late and self.may_stay(slot):
             self.seen_gone(slot)  # only the drainer's own leases are left on it
 
     def see_deny(self, effect: do.Deny) -> None:

@@ -8,7 +8,6 @@ start: the actor's turns are run by the cell.
 
 from __future__ import annotations
 
-import logging
 import weakref
 from typing import Any, ClassVar, Self
 
@@ -21,11 +20,9 @@ from pykka.messages import (
     _ActorStop,  # pyright: ignore[reportPrivateUsage]
 )
 
-from pepperpy_resources.actors.host import Cell
+from pepperpy_resources.actors.host import Cell, say
 from pepperpy_resources.actors.reply import Failure, Reply
 from pepperpy_resources.errors import ActorDead, UsageError
-
-log = logging.getLogger("pepperpy_resources")
 
 PROXY = (ProxyCall, ProxyGetAttr, ProxySetAttr)
 
@@ -128,7 +125,8 @@ class LoopActor(pykka.Actor):
         """Answer a message of a type this actor does not know; it lives on."""
         known = ", ".join(sorted(kind.__name__ for kind in self.handlers))
         self.cell.dead_letters += 1
-        log.warning("%s does not understand %s", self.cell.path, type(message).__name__)
+        given = message.__class__.__name__
+        say(self.cell.host.loop, "%s does not understand %s", self.cell.path, given)
         return Failure(
             UsageError(
                 f"{self.cell.path} does not understand {type(message).__name__}; it takes {known}"

@@ -10,14 +10,13 @@ import asyncio
 import contextlib
 import functools
 import inspect
-import logging
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from pepperpy_resources._callables import callable_kind
-from pepperpy_resources.actors.host import describe
-from pepperpy_resources.actors.ledger import Entry
+from pepperpy_resources.actors.host import describe, raise_outside, say
+from pepperpy_resources.actors.ledger import Entry, Run
 from pepperpy_resources.actors.workers import Worker, Workers
 from pepperpy_resources.clock import chance
 from pepperpy_resources.core import events as on
@@ -25,8 +24,6 @@ from pepperpy_resources.errors import OpenFailedError
 
 if TYPE_CHECKING:
     from pepperpy_resources.spec import ResourceSpec
-
-log = logging.getLogger("pepperpy_resources")
 
 # A hook cancelled by nobody of ours is cancelled because its loop ends: what would follow from
 # its failure (a new creation, say) must not be started there. If the loop lives on, it follows
@@ -51,52 +48,64 @@ class Hooks:
         self._context = context
         self._report = report
         self._keyed = spec.keyed
+        self._close_timeout = spec.policy().close_timeout
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself holds tasks weakly
 
     # -- what the performer asks for
 
     def open(self, entry: Entry) -> None:
         """Make the resource of this slot; reports `Opened` or `OpenFailed`."""
-        factory = self.spec.factory
-        entry.in_thread = self._in_thread(factory)
-        self._run(entry, "open", self._open(entry))
+        run = Run("open")
+        self._start(entry, run, self._open(entry, run))
 
     def check(self, entry: Entry) -> None:
         """Check the resource; reports `CheckPassed` or `CheckFailed`."""
-        entry.in_thread = self._in_thread(self.spec.check)
-        self._run(entry, "check", self._check(entry))
+        run = Run("check")
+        self._start(entry, run, self._check(entry, run))
 
     def reset(self, entry: Entry) -> None:
         """Reset the resource; reports `ResetDone`."""
-        entry.in_thread = self._in_thread(self.spec.reset)
-        self._run(entry, "reset", self._call(entry.worker, self.spec.reset, entry.resource))
+        run = Run("reset")
+        work = self._call(run, entry.worker, self.spec.reset, entry.resource)
+        self._start(entry, run, work)
 
     def close(self, entry: Entry) -> None:
         """Cancel what runs on the slot and close its resource; reports `Closed`."""
-        before = entry.task
         self.cancel(entry)
-        entry.in_thread = self._in_thread(self.spec.close)
-        self._run(entry, "close", self._close(entry, before))
+        run = Run("close", before=entry.run)
+        self._start(entry, run, self._close(entry, run))
 
     def cancel(self, entry: Entry) -> None:
         """Cancel the hook that runs on the slot; its outcome is still reported."""
-        if entry.task is not None and not entry.in_thread:
-            entry.stopped = True
-            entry.task.cancel()
+        run = entry.run
+        if run is not None and run.task is not None:
+            run.stopped = True
+            if run.thread is None:  # what is on a thread cannot be cancelled, only waited for
+                run.task.cancel()
 
-    async def on_acquire(self, resource: Any, worker: Worker | None) -> None:
+    async def on_acquire(self, entry: Entry | None, resource: Any) -> None:
         """Run the on_acquire hook in the caller's own task."""
-        await self._call(worker, self.spec.on_acquire, resource)
+        run = Run("on_acquire")
+        if entry is not None:
+            entry.guest = run
+        worker = entry.worker if entry is not None else None
+        await self._call(run, worker, self.spec.on_acquire, resource)
 
     def is_lost(self, error: BaseException) -> bool:
-        """Ask the spec whether this error means that the other side is gone."""
+        """Ask the spec whether this error means that the other side is gone.
+
+        Nothing the predicate raises, not even the error itself, gets out: a lease waits to be
+        given back behind this call.
+        """
         predicate = self.spec.is_connection_error
         if predicate is None:
             return False
         try:
             return bool(predicate(error))
-        except Exception:
-            log.exception("is_connection_error of %r failed", self.spec.name)
+        except BaseException as raised:  # contained, see above
+            if raised is not error:
+                say(self._loop, "is_connection_error of %r failed", self.spec.name, error=raised)
+                raise_outside(self._loop, raised)
             return False
 
     async def finish(self, timeout: float) -> None:
@@ -106,45 +115,52 @@ class Hooks:
 
     # -- the hooks themselves
 
-    def _in_thread(self, hook: Callable[..., Any] | None) -> bool:
-        offloaded = self.spec.offload or self.spec.thread_bound
-        return offloaded and hook is not None and not is_async(hook)
+    def _in_thread(self, hook: Callable[..., Any]) -> bool:
+        return (self.spec.offload or self.spec.thread_bound) and not is_async(hook)
 
     async def _call(
-        self, worker: Worker | None, hook: Callable[..., Any] | None, *args: Any, **kwargs: Any
+        self,
+        run: Run,
+        worker: Worker | None,
+        hook: Callable[..., Any] | None,
+        *args: Any,
+        **kwargs: Any,
     ) -> Any:
         if hook is None:
             return None
         call = functools.partial(hook, *args, **kwargs)
-        if worker is not None:
-            value = await asyncio.shield(worker.submit(call))
-        elif self._in_thread(hook):
-            value = await self.workers.call(call)
+        if worker is not None or self._in_thread(hook):
+            run.thread = worker.submit(call) if worker is not None else self.workers.submit(call)
+            value = await asyncio.shield(run.thread)
+            run.thread = None
+            if run.stopped and inspect.iscoroutine(value):
+                value.close()  # given up while its thread ran
+                raise asyncio.CancelledError
         else:
             value = call()
         return await value if inspect.isawaitable(value) else value
 
-    async def _open(self, entry: Entry) -> None:
+    async def _open(self, entry: Entry, run: Run) -> None:
         if self.spec.thread_bound:
             entry.worker = self.workers.bind()
         args = (entry.key,) if self._keyed else ()
         factory = as_factory(self.spec.factory)
         self._check_arguments(args, entry.arguments or {})
-        made = await self._call(entry.worker, factory, *args, **(entry.arguments or {}))
+        made = await self._call(run, entry.worker, factory, *args, **(entry.arguments or {}))
         enter = self.spec.close is None and callable_kind(self.spec.factory) != "coroutine"
         if enter and declares(made, contextlib.AbstractAsyncContextManager):
             await self._keep(entry, made)
         elif enter and declares(made, contextlib.AbstractContextManager):
-            entry.resource = await self._call(entry.worker, made.__enter__)
+            entry.resource = await self._call(run, entry.worker, made.__enter__)
             leave = functools.partial(made.__exit__, None, None, None)
-            entry.closer = functools.partial(self._call, entry.worker, leave)
+            entry.closer = lambda run: self._call(run, entry.worker, leave)
         else:
             entry.resource = made
-            entry.closer = functools.partial(self._call, entry.worker, self.spec.close, made)
+            entry.closer = lambda run: self._call(run, entry.worker, self.spec.close, made)
         if entry.resource is None:
             closer, entry.closer = entry.closer, None
             if made is not None and closer is not None:
-                await closer()  # a context manager that was entered is left
+                await closer(run)  # a context manager that was entered is left
             raise OpenFailedError(
                 f"the factory of {self.spec.name!r} returned None; it must return the resource"
             )
@@ -169,32 +185,32 @@ class Hooks:
             entry.resource = await asyncio.shield(keeper.entered)
         except asyncio.CancelledError:
             keeper.entered.cancel()
-            task.cancel()
-            await asyncio.wait({task})
-            failure_of(task)  # seen, so that asyncio does not report it
+            await end(task)
             raise
 
-        async def leave() -> None:
+        async def leave(_: Run) -> None:
             keeper.leave.set()
             try:
                 await asyncio.shield(task)
             except asyncio.CancelledError:
-                task.cancel()
+                await end(task)  # the slot is not gone while its keeper lives
                 raise
 
         entry.closer = leave
 
-    async def _check(self, entry: Entry) -> None:
-        if await self._call(entry.worker, self.spec.check, entry.resource) is False:
+    async def _check(self, entry: Entry, run: Run) -> None:
+        if await self._call(run, entry.worker, self.spec.check, entry.resource) is False:
             raise CheckReturnedFalse("the check hook returned False")
 
-    async def _close(self, entry: Entry, before: asyncio.Task[Any] | None) -> None:
-        if before is not None and not before.done():
+    async def _close(self, entry: Entry, run: Run) -> None:
+        others = [other.running() for other in (run.before, entry.guest) if other is not None]
+        busy = {other for other in others if other is not None}
+        if busy:
             # Two hooks on one resource at once are a last resort.
-            await asyncio.wait({before}, timeout=self.spec.policy().close_timeout / 2)
+            await asyncio.wait(busy, timeout=self._close_timeout / 2)
         if entry.closer is not None:
             closer, entry.closer = entry.closer, None  # closed exactly once
-            await closer()
+            await closer(run)
 
     # -- tasks and outcomes
 
@@ -205,51 +221,56 @@ class Hooks:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _run(self, entry: Entry, hook: str, work: Coroutine[Any, Any, Any]) -> None:
-        entry.stopped = False
-        before = entry.task
-        task = self._task(work, f"{self.spec.name}:{hook}#{entry.number}")
-        entry.task = task
-        task.add_done_callback(functools.partial(self._done, entry, hook, before))
+    def _start(self, entry: Entry, run: Run, work: Coroutine[Any, Any, Any]) -> None:
+        run.task = self._task(work, f"{self.spec.name}:{run.hook}#{entry.number}")
+        entry.run = run
+        run.task.add_done_callback(functools.partial(self._done, entry, run))
 
-    def _done(
-        self, entry: Entry, hook: str, before: asyncio.Task[Any] | None, task: asyncio.Task[Any]
-    ) -> None:
-        if entry.task is not task:
+    def _done(self, entry: Entry, run: Run, task: asyncio.Task[Any]) -> None:
+        if entry.run is not run:
             failure_of(task)  # overtaken by a close, which reports for both; seen, so not logged
             return
-        if hook == "close" and before is not None and not before.done():
+        before = run.before.running() if run.before is not None else None
+        if before is not None:
             # The slot is not gone while an older hook of it still runs.
-            before.add_done_callback(lambda _: self._done(entry, hook, None, task))
+            before.add_done_callback(lambda _: self._done(entry, run, task))
             return
-        stopped, entry.task = entry.stopped, None
+        entry.run = None
         error = failure_of(task)
-        outcome = self._outcome(entry, hook, error)
-        if task.cancelled() and not stopped:
+        outcome = self._outcome(entry, run, error)
+        if task.cancelled() and not run.stopped:
             self._loop.call_later(AFTERLIFE, self._report, outcome)
         else:
             self._report(outcome)
 
-    def _outcome(self, entry: Entry, hook: str, error: BaseException | None) -> on.Outcome:
-        number = entry.number
+    def _outcome(self, entry: Entry, run: Run, error: BaseException | None) -> on.Outcome:
+        number, hook = entry.number, run.hook
         if error is not None:
             # What we cancelled ended so because its deadline had passed, or because we stop.
-            text = "cancelled by us, out of time" if entry.stopped else describe(error)
+            text = "cancelled by us, out of time" if run.stopped else describe(error)
             self.last_error = f"{hook}: {text}"
-            log.warning("%s of %s#%d failed: %s", hook, self.spec.name, number, text)
+            say(self._loop, "%s of %s#%d failed: %s", hook, self.spec.name, number, text)
+        if entry.worker is not None and (hook == "close" or (hook == "open" and error is not None)):
+            entry.worker.stop()
+            entry.worker = None
         if hook == "open":
             if error is None:
                 return on.Opened(number, entry.resource, chance())
             fatal = isinstance(error, OpenFailedError)
             return on.OpenFailed(number, error, chance(), fatal)
         if hook == "close":
-            if entry.worker is not None:
-                entry.worker.stop()
             return on.Closed(number, error)
         lost = error is not None and self.is_lost(error)
         if hook == "reset":
             return on.ResetDone(number, error, lost)
         return on.CheckPassed(number) if error is None else on.CheckFailed(number, error, lost)
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait until it has ended, however long that takes."""
+    task.cancel()
+    await asyncio.wait({task})
+    failure_of(task)  # seen, so that asyncio does not report it
 
 
 class CheckReturnedFalse(Exception):

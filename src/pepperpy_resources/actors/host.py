@@ -10,6 +10,7 @@ thread, no turn is on the stack, nothing is queued before it) and queues the mes
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -50,6 +51,27 @@ def current_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
+def say(
+    loop: asyncio.AbstractEventLoop,
+    text: str,
+    *args: object,
+    level: int = logging.WARNING,
+    error: BaseException | None = None,
+) -> None:
+    """Log from a plain callback: filters and handlers are user code, which no turn may run."""
+    loop.call_soon(functools.partial(log.log, level, text, *args, exc_info=error))
+
+
+def raise_outside(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
+    """Let a KeyboardInterrupt or SystemExit end the program, from outside any turn."""
+
+    def reraise() -> None:
+        raise error
+
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        loop.call_soon(reraise)
+
+
 class Host:
     """Runs the turns of one manager's actors on one event loop, one at a time."""
 
@@ -86,6 +108,7 @@ class Host:
         self.ready.clear()
         for cell in self.cells:
             cell.refuse_queued()
+            cell.forsaken(cell.loop_ended(None))
 
     def drain(self) -> None:
         """Handle a bounded slice of what is queued."""
@@ -97,14 +120,6 @@ class Host:
                 return
             self.ready.popleft().turn_queued()
         self.schedule()
-
-    def raise_outside(self, error: BaseException) -> None:
-        """Let a KeyboardInterrupt or SystemExit end the program from outside any turn."""
-
-        def reraise() -> None:
-            raise error
-
-        self.loop.call_soon(reraise)
 
 
 class Cell:
@@ -121,6 +136,8 @@ class Cell:
         self.user: deque[tuple[Any, Reply[Any] | Promise | None]] = deque()
         # Set once nobody will serve this cell again: message -> its answer.
         self.epitaph: Callable[[Any], Any] | None = None
+        # Answers those who wait for a later event, once there will be none.
+        self.forsaken: Callable[[Failure], None] = lambda _: None
         self.undo: Callable[[Reply[Any] | Promise, Any], Any] = nothing_to_undo
         self.status = "starting"
         self.incarnation = 0
@@ -179,6 +196,7 @@ class Cell:
         self.user.append((message, reply))
         self.depth_high = max(self.depth_high, len(self.user))
         self.announce()
+        self.refuse_if_ended()  # while we queued, if we are in another thread
         return answer
 
     def control_message(self, message: Any, reply: Reply[Any] | None = None) -> None:
@@ -228,12 +246,12 @@ class Cell:
         actor = self.leave()
         self.status = "restarting"
         crash = self.last_exit = Crashed(self, error, type(message).__name__)
-        log.error("%s crashed in %s", self.path, crash.message, exc_info=error)
+        text = "%s crashed in %s"
+        say(self.host.loop, text, self.path, crash.message, level=logging.ERROR, error=error)
         answer: Any = Failure(self.crash_error(error))
         if actor is not None:
             answer = actor.reconcile(message, reply, answer)
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            self.host.raise_outside(error)
+        raise_outside(self.host.loop, error)
         self.on_crash(crash)
         return answer
 
@@ -259,11 +277,20 @@ class Cell:
             actor.unregister()
         return actor
 
+    def refuse_if_ended(self) -> None:
+        """Refuse what is queued if nobody will ever handle it."""
+        if self.epitaph is not None:
+            self.refuse_queued()
+
     def refuse_queued(self) -> None:
         """Answer everything that is still queued."""
         for lane in (self.control, self.user):
-            while lane:
-                self.refuse(*lane.popleft())
+            while True:
+                try:
+                    message, reply = lane.popleft()
+                except IndexError:  # empty, perhaps just emptied by another thread
+                    break
+                self.refuse(message, reply)
 
     def refuse(self, message: Any, reply: Reply[Any] | Promise | None) -> None:
         """Answer a message nobody will handle; a tell becomes a dead letter."""

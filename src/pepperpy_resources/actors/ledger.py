@@ -23,6 +23,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, eq=False)
+class Run:
+    """One hook at work."""
+
+    hook: str
+    before: Run | None = None  # a close: the hook it overtakes
+    task: asyncio.Task[Any] | None = None
+    thread: asyncio.Future[Any] | None = None  # while it is on a thread
+    stopped: bool = False  # we cancelled it; a cancellation from elsewhere ends the loop
+
+    def running(self) -> asyncio.Future[Any] | None:
+        """Return what ends when this hook does, None if it has ended."""
+        work = self.task if self.task is not None else self.thread
+        return work if work is not None and not work.done() else None
+
+
+@dataclass(slots=True, eq=False)
 class Entry:
     """One slot: the user's object and what is going on with it."""
 
@@ -31,11 +47,10 @@ class Entry:
     arguments: dict[str, Any] | None
     born: float
     resource: Any = None
-    closer: Callable[[], Awaitable[None]] | None = None  # set once there is something to close
+    closer: Callable[[Run], Awaitable[None]] | None = None  # set once there is something to close
     hook: str | None = None  # the hook the machine waits for
-    task: asyncio.Task[Any] | None = None  # the hook that runs
-    in_thread: bool = False  # that hook is on a thread: it cannot be cancelled
-    stopped: bool = False  # we cancelled that hook; a cancellation from elsewhere ends the loop
+    run: Run | None = None  # the hook that runs
+    guest: Run | None = None  # the last on_acquire, which runs in a borrower's task
     worker: Worker | None = None  # the thread this resource is bound to
     doomed: bool = False
 
@@ -50,15 +65,16 @@ class Ledger:
     def __init__(self) -> None:
         self.entries: dict[int, Entry] = {}
         self.waiting: dict[int, Waiting] = {}
-        self.ended: OrderedDict[int, tuple[str, float]] = OrderedDict()
+        self.ended: OrderedDict[int, str] = OrderedDict()  # leases ended by us: epoch -> id
         self.leases: dict[int, Lease] = {}
+        self.draining = False
         self.last_slot = 0
         self.last_ticket = 0
         self.timer: asyncio.TimerHandle | None = None
 
     def end_late(self, lease: Lease) -> None:
         """Keep a lease that ended on our side, so that its late release is recognised."""
-        self.ended[lease.epoch] = (lease.resource_id, lease.since)
+        self.ended[lease.epoch] = lease.resource_id
         if len(self.ended) > ENDED_KEPT:
             self.ended.popitem(last=False)
 
@@ -89,7 +105,7 @@ class Ledger:
                 for _, ticket in self.waiting.values()
                 if isinstance(ticket.event, on.Acquire)
             ),
-            ended=tuple((epoch, name, now) for epoch, (name, _) in self.ended.items()),
+            ended=tuple((epoch, name, now) for epoch, name in self.ended.items()),
             last_slot=self.last_slot,
             last_ticket=self.last_ticket,
             chance=chance,

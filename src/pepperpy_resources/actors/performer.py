@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from asyncio import Future
 from collections.abc import Callable
 from typing import Any
 
-from pepperpy_resources.actors.host import ASK, LATER
+from pepperpy_resources.actors.host import ASK, LATER, say
 from pepperpy_resources.actors.ledger import Entry
 from pepperpy_resources.actors.refusals import refusal
 from pepperpy_resources.actors.reply import Failure, Promise
@@ -16,8 +15,6 @@ from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import Release
-
-log = logging.getLogger("pepperpy_resources")
 
 
 class Performer:
@@ -147,9 +144,8 @@ class Performer:
 
     def report(self, effect: do.Report, *_: Any) -> None:
         """Tell the log."""
-        log.warning(
-            "%s slot %d: %s (%s)", self.state.pool.name, effect.slot, effect.what, effect.error
-        )
+        text, name = "%s slot %d: %s (%s)", self.state.policy.name
+        say(self.state.loop, text, name, effect.slot, effect.what, effect.error)
 
 
 PERFORM: dict[type[do.Effect], Callable[..., Any]] = {

@@ -44,6 +44,8 @@ class ResourceSupervisor(LoopActor):
         self.turn(ledger.restore(self._now(), chance()), None)
         if self.state.parked is not None:
             self.turn(on.Shut(), None)
+        elif ledger.draining:
+            self.turn(on.Drain(), None)
         for number, (reply, ticket) in tuple(ledger.waiting.items()):
             if not isinstance(ticket.event, on.Acquire):
                 # An eviction or a drain goes on where it was: asked again, of the new machine.
@@ -71,6 +73,8 @@ class ResourceSupervisor(LoopActor):
                 return outcome
             if outcome is not None:
                 return self.performer.wait(outcome, message, reply)
+        elif kind is on.Drain or kind is on.Shut:
+            self.ledger.draining = self.state.parked is None
         effects = handle(self.pool, message, self._now())
         if effects is None:
             return self._other(message, reply)
@@ -116,7 +120,7 @@ class ResourceSupervisor(LoopActor):
 
     def _doom_outcome(self, message: on.Outcome) -> None:
         entry = self.ledger.entries.get(message.slot)
-        if entry is None or entry.task is not None:  # gone, or another hook already runs on it
+        if entry is None or entry.run is not None:  # gone, or another hook already runs on it
             return
         if isinstance(message, (on.OpenFailed, on.Closed)):
             del self.ledger.entries[message.slot]

@@ -197,7 +197,11 @@ class Reply(pykka.Future[T], Generic[T]):
 
     def __await__(self) -> Generator[Any, None, T]:
         if self._special:
-            return (yield from self._await_special().__await__())
+            return self._await_special().__await__()
+        return self.wait()
+
+    def wait(self) -> Generator[Any, None, T]:
+        """Wait for the answer itself, however long it takes."""
         if self._state is PENDING:
             waiter = asyncio.get_running_loop().create_future()
             with _lock:
@@ -218,11 +222,10 @@ class Reply(pykka.Future[T], Generic[T]):
         if self._get_hook is not None:
             # A hook of pykka's own (ref.stop): the reply behind it is answered at once here.
             return cast("T", self.get(timeout=0))
-        deadline, self._special = self._deadline, False
-        left = 0.0 if deadline is None else max(0.0, deadline - monotonic())
+        left = max(0.0, (self._deadline or 0.0) - monotonic())
         try:
             async with asyncio.timeout(left):
-                return await self
+                return await Plainly(self.wait)
         except TimeoutError as error:
             if isinstance(error, ResourceError):
                 raise
@@ -240,8 +243,8 @@ class Reply(pykka.Future[T], Generic[T]):
     def _out_of_time(self, limit: float) -> AskTimeout:
         path = self.cell.path if self.cell is not None else "the actor"
         return AskTimeout(
-            f"{path} did not answer within {limit:g} s and the question is withdrawn: everything is "
-            "in use, or the loop is stuck; manager.tree() shows which"
+            f"{path} did not answer within {limit:g} s and the question is withdrawn: everything "
+            "is in use, or the loop is stuck; manager.tree() shows which"
         )
 
     def _leave(self, waiter: asyncio.Future[None]) -> None:
@@ -337,6 +340,16 @@ class Reply(pykka.Future[T], Generic[T]):
             return functools.reduce(func, items, *args)
 
         return cast("pykka.Future[R]", cast("Reply[Any]", self).derive(folded))
+
+
+class Plainly(Generic[T]):
+    """Makes an awaitable of a generator method."""
+
+    def __init__(self, start: Callable[[], Generator[Any, None, T]]) -> None:
+        self._start = start
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._start()
 
 
 def identity(value: Any) -> Any:

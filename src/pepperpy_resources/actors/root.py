@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from pepperpy_resources.actors.base import LoopActor
-from pepperpy_resources.actors.host import Cell, Crashed, Host
+from pepperpy_resources.actors.host import Cell, Crashed, Host, say
 from pepperpy_resources.actors.janitor import Janitor, TypesChanged
 from pepperpy_resources.actors.metrics import MetricsActor
 from pepperpy_resources.actors.pool import ResourceSupervisor
@@ -24,11 +24,9 @@ from pepperpy_resources.errors import ActorDead, ManagerStopped
 if TYPE_CHECKING:
     from pepperpy_resources.spec import ResourceSpec
 
-log = logging.getLogger("pepperpy_resources")
-
 REVIVE_AFTER = 30.0  # seconds until a parked child is tried again
-# A colon, because no resource type can be named so.
 SYSTEM_INTENSITY = Intensity()
+# A colon, because no resource type can be named so.
 METRICS, JANITOR = ":metrics", ":janitor"
 
 
@@ -103,6 +101,7 @@ class Root:
         )
         state.cell = child.cell
         child.cell.undo = state.undo
+        child.cell.forsaken = state.forsaken
         child.state = state
         self.types[spec.name] = state
         self.types_changed()
@@ -156,6 +155,8 @@ class Root:
             return Failure(ActorDead(f"{path} was stopped"))
 
         child.cell.end("stopped", epitaph)
+        if child.state is not None:
+            child.state.forsaken(Failure(ManagerStopped(f"{path!r} is stopped")))
 
     def end(self) -> None:
         """Stop all children in reverse order of their start, then the root."""
@@ -201,7 +202,8 @@ class RootSupervisor(LoopActor):
     def park(self, child: Child, error: BaseException) -> None:
         """Give the child up: deny its tickets, close its resources, try again later."""
         path = child.cell.path
-        log.error("%s is parked: it crashed too often", path)
+        text = "%s is parked: it crashed too often"
+        say(self.cell.host.loop, text, path, level=logging.ERROR)
         state = child.state
         if state is None:
             child.cell.end("failed", lambda _: Failure(child.cell.crash_error(error)))

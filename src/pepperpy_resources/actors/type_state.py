@@ -14,7 +14,7 @@ from pepperpy_resources.clock import now_of
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core.counters import Counters
 from pepperpy_resources.core.effects import Lease
-from pepperpy_resources.core.events import Acquire, Release
+from pepperpy_resources.core.events import Release
 from pepperpy_resources.core.policy import Policy
 from pepperpy_resources.core.pool import Pool
 from pepperpy_resources.errors import ManagerStopped, NotLeased, TypeParked
@@ -64,13 +64,13 @@ class TypeState:
         waiting = self.ledger.waiting.get(reply.ticket)
         if waiting is None or waiting[0] is not reply:
             return None
-        return on.Cancel(reply.ticket) if isinstance(waiting[1].event, Acquire) else None
+        return on.Cancel(reply.ticket)
 
     def last_word(self, message: Any) -> Any:
         """Answer on behalf of a type that has been stopped; a late release is no error."""
         if isinstance(message, (on.Release, on.Discard)):
-            ended = self.ledger.ended.values()
-            if message.epoch is not None or any(name == message.resource_id for name, _ in ended):
+            ended = message.resource_id in self.ledger.ended.values()
+            if message.epoch is not None or ended:
                 return None
             name = self.policy.name
             return Failure(NotLeased(f"{message.resource_id!r} is not leased: {name!r} is stopped"))
@@ -97,10 +97,19 @@ class TypeState:
     def give_up(self) -> None:
         """Deny every ticket and close every resource without a machine: none can be built."""
         ledger = self.ledger
-        while ledger.waiting:
-            ledger.waiting.popitem()[1][0].resolve(Failure(self.parked_error()))
+        self.forsaken(Failure(self.parked_error()))
         for lease in ledger.leases.values():
             ledger.end_late(lease)
         ledger.leases.clear()
-        while ledger.entries:
-            self.hooks.close(ledger.entries.popitem()[1])
+        for number, entry in tuple(ledger.entries.items()):
+            if entry.run is not None and entry.run.hook == "open":
+                self.hooks.cancel(entry)  # what is born all the same is closed by `report`
+            else:
+                del ledger.entries[number]
+                self.hooks.close(entry)
+
+    def forsaken(self, answer: Failure) -> None:
+        """Answer everyone who waits for an event that will not come any more."""
+        waiting = self.ledger.waiting
+        while waiting:
+            waiting.popitem()[1][0].resolve(answer)

@@ -8,6 +8,7 @@ slots, so the number of threads needs no limit of its own.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import itertools
 import queue
 import threading
@@ -33,7 +34,8 @@ class Worker:
         """Queue a call; its result arrives in a future of the running loop."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self._jobs.put((func, args, loop, future))
+        # In the caller's context, as asyncio.to_thread does it.
+        self._jobs.put((contextvars.copy_context().run, (func, *args), loop, future))
         return future
 
     def stop(self) -> None:
@@ -72,27 +74,29 @@ class Workers:
     def __init__(self, name: str) -> None:
         self._name = f"pepperpy-{name}"
         self._idle: list[Worker] = []
+        self._stopped = False
 
     def bind(self) -> Worker:
         """Return a thread for one resource alone."""
         return Worker(self._name)
 
-    async def call(self, func: Callable[..., Any], *args: Any) -> Any:
+    def submit(self, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
         """Run the call on a thread nobody else uses meanwhile."""
         worker = self._idle.pop() if self._idle else Worker(self._name)
         future = worker.submit(func, *args)
         # Given back when the call is over, not when the caller stops waiting for it: a thread
         # that hangs is never handed out again.
-        future.add_done_callback(lambda _: None)
-        try:
-            return await asyncio.shield(future)
-        finally:
-            if future.done():
-                self._idle.append(worker)
-            else:
-                future.add_done_callback(lambda _: self._idle.append(worker))
+        future.add_done_callback(lambda _: self._give_back(worker))
+        return future
+
+    def _give_back(self, worker: Worker) -> None:
+        if self._stopped:
+            worker.stop()
+        else:
+            self._idle.append(worker)
 
     def stop(self) -> None:
-        """End the idle threads."""
+        """End the threads: the idle ones now, the others when their call is over."""
+        self._stopped = True
         while self._idle:
             self._idle.pop().stop()

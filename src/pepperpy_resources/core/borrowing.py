@@ -123,13 +123,24 @@ def cancel(pool: Pool, event: Cancel) -> None:
     """Take a ticket out of the queue; a creation it set off goes on, for the next one."""
     ticket = pool.tickets.get(event.ticket)
     if ticket is None:
-        pool.counters.stale += 1
+        cancel_other(pool, event.ticket)
         return
     lane = pool.lane_of(ticket)
     pool.dequeue(ticket)
     pool.counters.acquires["cancelled"] += 1
     pool.effects.append(do.Drop(event.ticket))
     settle(pool, lane)
+
+
+def cancel_other(pool: Pool, number: int) -> None:
+    """Forget somebody who waits for something else than a lease."""
+    waiting = len(pool.unready) + len(pool.pending)
+    pool.unready = [ticket for ticket in pool.unready if ticket != number]
+    pool.pending = [entry for entry in pool.pending if entry[0] != number]
+    if len(pool.unready) + len(pool.pending) == waiting:
+        pool.counters.stale += 1
+    else:
+        pool.effects.append(do.Drop(number))
 
 
 def release(pool: Pool, event: Release) -> None:
@@ -175,7 +186,7 @@ def discard(pool: Pool, event: Discard) -> None:
     if slot is None:
         return
     if event.lost:
-        invalidate(pool)
+        invalidate(pool, slot)
     if not slot.leases:
         pool.close(slot, do.Reason.BROKEN)
     elif slot.state is states.LEASED:
@@ -183,8 +194,13 @@ def discard(pool: Pool, event: Discard) -> None:
     settle(pool, slot.lane)
 
 
-def invalidate(pool: Pool) -> None:
-    """Start a new generation: whatever belongs to the old one is closed, now or on return."""
+def invalidate(pool: Pool, lost: Slot) -> None:
+    """Start a new generation: whatever belongs to that of the lost slot is closed, now or later.
+
+    A slot of an older generation says nothing about this one: it is as late as any late message.
+    """
+    if lost.generation != pool.generation:
+        return
     pool.generation += 1
     for slot in tuple(pool.slots.values()):
         if slot.state is states.IDLE:
@@ -219,14 +235,18 @@ def find(pool: Pool, event: Release | Discard) -> do.Lease | None:
 
 
 def keyed_lease(pool: Pool, resource_id: str) -> do.Lease | None:
-    """Return the lease that a bare release of a keyed id means: the oldest live one, if any."""
+    """Return the lease that a bare release of a keyed id means: the oldest live one, if any.
+
+    One whose slot was taken out by cleanup is older than any on the slot that took its place.
+    """
+    if pool.counts[states.DETACHED]:
+        for lease in pool.leases.values():
+            if lease.resource_id == resource_id:
+                return lease
     lane = pool.lanes.get(resource_id)
     if lane is not None and lane.slot is not None and lane.slot.leases:
         return next(iter(lane.slot.leases.values()))
-    if resource_id in pool.ended_ids:
-        return None
-    # Perhaps its slot was taken out by cleanup and has left the lane.
-    return next((x for x in pool.leases.values() if x.resource_id == resource_id), None)
+    return None
 
 
 def is_held(slot: Slot) -> bool:

@@ -135,7 +135,7 @@ def found_bad(pool: Pool, slot: Slot, operation: str, *, lost: bool) -> None:
     pool.counters.errors[operation] += 1
     pool.close(slot, do.Reason.BROKEN)
     if lost:
-        invalidate(pool)
+        invalidate(pool, slot)
     elif operation == "check":
         suspect_idle(pool)
 

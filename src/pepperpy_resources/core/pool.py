@@ -1,8 +1,7 @@
-"""The state of one resource type's pool, the moves it can make, and the rule that settles it.
+"""The state of one resource type's pool, and the moves it can make.
 
 A move changes a slot by one row of the transition table and notes the effect that carries it out.
-The rule, `settle`, runs after every event and is the only place that decides who is served and
-what is opened: an event handler says what happened, never what follows from it.
+Who makes which move is decided elsewhere: handlers say what happened, `settle.py` what follows.
 """
 
 from __future__ import annotations

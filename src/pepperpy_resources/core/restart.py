@@ -19,12 +19,13 @@ class RestartLog:
 
     def left(self, now: float) -> int:
         """Return how many more failures would be answered by a restart."""
-        while self._failures and now - self._failures[0] > self.intensity.period:
-            self._failures.popleft()
-        return max(0, self.intensity.restarts - len(self._failures))
+        recent = sum(1 for stamp in self._failures if now - stamp <= self.intensity.period)
+        return max(0, self.intensity.restarts - recent)
 
     def permits(self, now: float) -> bool:
         """Record a failure; tell whether it is answered by a restart (False: give up)."""
+        while self._failures and now - self._failures[0] > self.intensity.period:
+            self._failures.popleft()
         permitted = self.left(now) > 0
         self._failures.append(now)
         if permitted:

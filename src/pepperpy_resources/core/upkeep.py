@@ -141,7 +141,9 @@ def take_out(pool: Pool, slot: Slot, *, force: bool) -> None:
 
 def ready(pool: Pool, event: Ready) -> None:
     """Answer when min_idle has been reached once."""
-    if not pool.ready and DRAINING not in pool.modes:
+    if DRAINING in pool.modes:
+        pool.effects.append(do.Deny(0, do.Why.CLOSED, pool.name))
+    elif not pool.ready:
         pool.unready.append(pool.wait(event).ticket)
 
 
@@ -168,7 +170,7 @@ def stop_serving(pool: Pool) -> None:
         elif slot.state is states.OPENING:
             pool.hook_started(slot, pool.policy.close_timeout)
             pool.effects.append(do.Abandon(slot.number))
-    pool.effects.extend(do.Answer(ticket) for ticket in pool.unready)
+    pool.effects.extend(do.Deny(n, do.Why.CLOSED, pool.name) for n in pool.unready)
     pool.unready.clear()
 
 
@@ -196,7 +198,9 @@ def restore(pool: Pool, event: Restore) -> None:
     for ticket in event.tickets:
         restore_ticket(pool, ticket)
     pool.ready = pool.policy.min_idle == 0
-    if not pool.ready and DRAINING not in pool.modes:
+    if DRAINING in pool.modes:
+        pool.effects.append(do.Deny(0, do.Why.CLOSED, pool.name))
+    elif not pool.ready:
         pool.modes.add(FILLING)
     for lane in tuple(pool.lanes.values()):
         settle(pool, lane)

@@ -50,25 +50,26 @@ class ResourceMetrics(Collector):
     _by_registry: ClassVar[weakref.WeakKeyDictionary[CollectorRegistry, ResourceMetrics]] = (
         weakref.WeakKeyDictionary()
     )
-    _lock: ClassVar[threading.Lock] = threading.Lock()
+    _lock: ClassVar[threading.RLock] = threading.RLock()
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._managers: dict[str, weakref.ref[DefaultResourceManager]] = {}
+        self._last: dict[str, ManagerFigures] = {}
+        self._labels: dict[str, set[str]] = {}  # types that have a label of their own, by manager
         with self._lock:
             if registry in self._by_registry:
                 raise UsageError(
                     "this registry has a collector already: use ResourceMetrics.of(registry)"
                 )
+            registry.register(self)
             self._by_registry[registry] = self
-        self._managers: dict[str, weakref.ref[DefaultResourceManager]] = {}
-        self._last: dict[str, ManagerFigures] = {}
-        registry.register(self)
 
     @classmethod
     def of(cls, registry: CollectorRegistry = REGISTRY) -> ResourceMetrics:
         """Return the registry's collector, made on first use."""
         with cls._lock:
             known = cls._by_registry.get(registry)
-        return known if known is not None else cls(registry)
+            return known if known is not None else cls(registry)
 
     def add(self, manager: DefaultResourceManager) -> None:
         """Export a manager from now on; raises `UsageError` if its name is taken."""
@@ -88,6 +89,7 @@ class ResourceMetrics(Collector):
             if known is not None and known() is manager:
                 del self._managers[manager.name]
                 self._last.pop(manager.name, None)
+                self._labels.pop(manager.name, None)
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: skips the registry's collection at registration."""
@@ -101,7 +103,8 @@ class ResourceMetrics(Collector):
         """
         asked = [(name, self._ask(manager)) for name, manager in self._alive()]
         deadline = monotonic() + SCRAPE_DEADLINE
-        yield from families([self._scraped(name, reply, deadline) for name, reply in asked])
+        scraped = [self._scraped(name, reply, deadline) for name, reply in asked]
+        yield from families(scraped, self._labels)
 
     def _alive(self) -> list[tuple[str, DefaultResourceManager]]:
         with self._lock:
@@ -129,7 +132,7 @@ Scraped = tuple[str, ManagerFigures | None, bool]
 """A manager's name, its figures if any are known, and whether they are of this scrape."""
 
 
-def families(scraped: list[Scraped]) -> Iterator[Metric]:
+def families(scraped: list[Scraped], labels: dict[str, set[str]]) -> Iterator[Metric]:
     """Turn snapshots into metric families."""
     stale = GaugeMetricFamily(
         "pepperpy_scrape_stale", "1 when the loop did not answer the scrape.", labels=["manager"]
@@ -141,22 +144,32 @@ def families(scraped: list[Scraped]) -> Iterator[Metric]:
         ([manager, label], figure)
         for manager, figures, _ in scraped
         if figures is not None
-        for label, figure in labelled(figures.types)
+        for label, figure in labelled(figures.types, labels.setdefault(manager, set()))
     ]
     yield from gauges(rows)
     yield from counters(rows)
     yield from histograms(rows)
-    yield from supervisors(scraped)
+    yield from supervisors(scraped, labels)
 
 
 Rows = list[tuple[list[str], Figures]]
 
 
-def labelled(types: tuple[Figures, ...]) -> list[tuple[str, Figures]]:
-    """Return each type with its label; beyond the limit they are summed up as one."""
-    named = [figure for figure in types if figure.resource_type != OTHER]
-    rest = [*named[MOST_TYPES:], *(figure for figure in types if figure.resource_type == OTHER)]
-    rows = [(figure.resource_type, figure) for figure in named[:MOST_TYPES]]
+def labelled(types: tuple[Figures, ...], own: set[str]) -> list[tuple[str, Figures]]:
+    """Return each type with its label; beyond the limit they are summed up as one.
+
+    A type that once has a label of its `own` keeps it, and one that has not never gets one: its
+    figures would leave the sum, and a counter would go backwards.
+    """
+    rows: list[tuple[str, Figures]] = []
+    rest: list[Figures] = []
+    for figure in types:
+        name = figure.resource_type
+        if name != OTHER and (name in own or len(own) < MOST_TYPES):
+            own.add(name)
+            rows.append((name, figure))
+        else:
+            rest.append(figure)
     return [*rows, (OTHER, total(rest))] if rest else rows
 
 
@@ -227,7 +240,7 @@ def histograms(rows: Rows) -> Iterator[Metric]:
     yield from (wait, use, opening)
 
 
-def supervisors(scraped: list[Scraped]) -> Iterator[Metric]:
+def supervisors(scraped: list[Scraped], own: dict[str, set[str]]) -> Iterator[Metric]:
     """The actors themselves."""
     labels = ["manager", "supervisor"]
     restarts = CounterMetricFamily("pepperpy_supervisor_restarts", "Restarts.", labels=labels)
@@ -236,8 +249,9 @@ def supervisors(scraped: list[Scraped]) -> Iterator[Metric]:
         "pepperpy_mailbox_messages", "Queued messages.", labels=["manager", "actor"]
     )
     for manager, figures, _ in scraped:
-        # The first are the metrics actor, the janitor and the types that have labels of their own.
-        for actor in figures.supervisors[: MOST_TYPES + 2] if figures is not None else ():
+        for actor in figures.supervisors if figures is not None else ():
+            if not actor.path.startswith(":") and actor.path not in own[manager]:
+                continue  # a type without a label of its own
             row = [manager, actor.path.lstrip(":")]
             restarts.add_metric(row, actor.restarts)
             up.add_metric(row, 1 if actor.up else 0)
