@@ -185,13 +185,18 @@ class Records:
         self.count[f"error {operation}"] += 1
         slot.broken = True
         if lost:
-            self.invalidate()
+            self.invalidate(slot)
         elif operation == "check":
             for other in self.where("idle"):
                 other.suspect = True
 
-    def invalidate(self) -> None:
-        """Note that the other side is gone: whatever has been made is worth nothing."""
+    def invalidate(self, lost: Slot) -> None:
+        """Note that the other side is gone: whatever has been made is worth nothing.
+
+        What was taken out or invalidated before is too late to say so of what was made since.
+        """
+        if not lost.valid or lost.out or lost.state == "detached":
+            return
         for slot in self.slots.values():
             slot.valid = False
 

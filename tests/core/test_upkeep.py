@@ -143,16 +143,35 @@ def test_a_type_all_of_whose_slots_are_lent_is_ready() -> None:
     assert rig.opened(1) == ["idle 1", "lease 1 to 2", "answer 1"]
 
 
-def test_ready_is_answered_by_a_drain() -> None:
+def test_ready_is_refused_by_a_drain() -> None:
     rig = Rig(min_idle=1)
     rig.send(on.Ready())
-    assert "answer 1" in rig.send(on.Drain())
+    assert "deny closed to 1" in rig.send(on.Drain())
 
 
-def test_ready_while_draining_is_answered() -> None:
+def test_ready_while_draining_is_refused() -> None:
     rig = Rig(min_idle=1)
     rig.send(on.Drain())
-    assert rig.send(on.Ready()) == []
+    assert rig.send(on.Ready()) == ["deny closed"]
+
+
+def test_ready_can_be_taken_back() -> None:
+    rig = Rig(min_idle=1)
+    rig.send(on.Ready())
+    assert rig.send(on.Cancel(1)) == ["drop 1"]
+    assert rig.pool.unready == []
+    assert rig.counters.stale == 0
+
+
+def test_a_loss_of_an_older_generation_leaves_the_new_one_alone() -> None:
+    rig = Rig()
+    rig.hold("db:a")
+    rig.hold("db:b")
+    rig.send(on.Discard("db:a", lost=True))
+    rig.hold("db:c")
+    rig.release("db:c")
+    assert rig.send(on.Discard("db:b", lost=True)) == ["ended 2", "close 2 broken"]
+    assert len(rig.pool.idle) == 1
 
 
 # -- evictions

@@ -38,7 +38,7 @@ class Truth(Records):
 
     def before_cancel(self, event: on.Cancel) -> None:
         ticket = self.tickets.get(event.ticket)
-        if ticket is None or not isinstance(ticket.event, on.Acquire):
+        if ticket is None:
             self.count["stale"] += 1
 
     def before_release(self, event: on.Release | on.Discard) -> None:
@@ -54,7 +54,7 @@ class Truth(Records):
         slot = self.slots[lease.slot]
         slot.broken = True
         if event.lost:
-            self.invalidate()
+            self.invalidate(slot)
         if len(slot.holders) > 1 and slot.state == "leased":
             slot.state = "detached"
 
@@ -81,8 +81,7 @@ class Truth(Records):
         ended = [e for e, (n, _) in self.ended.items() if n == name]
         if not self.policy.keyed:
             return next(iter([] if name == self.policy.name else live + ended), 0)
-        attached = [e for e in live if self.slots[self.leases[e].slot].state == "leased"]
-        return next(iter(attached or ended or live), 0)
+        return next(iter(live or ended), 0)
 
     def outcome(self, number: int, hook: str) -> Slot | None:
         """Return the slot whose hook has ended, or None where it was waited for no longer."""
@@ -242,6 +241,10 @@ class Truth(Records):
             return
         ticket = self.answer(effect.ticket)
         asked = ticket.event if ticket is not None else self.event
+        if isinstance(asked, on.Ready):
+            assert why is do.Why.CLOSED
+            assert self.draining
+            return
         assert isinstance(asked, on.Acquire)
         assert effect.resource_id == asked.resource_id
         outcome = {do.Why.TIMEOUT: "timeout", do.Why.BROKEN: "error"}.get(why, "refused")
@@ -283,9 +286,8 @@ class Truth(Records):
     def see_drop(self, effect: do.Drop) -> None:
         assert self.event == on.Cancel(effect.ticket)
         ticket = self.tickets.pop(effect.ticket)
-        assert isinstance(ticket.event, on.Acquire)
         self.answered.add(effect.ticket)  # it must not be answered any more
-        self.count["cancelled"] += 1
+        self.count["cancelled"] += isinstance(ticket.event, on.Acquire)
 
     def see_answer(self, effect: do.Answer) -> None:
         ticket = self.answer(effect.ticket)

@@ -8,7 +8,7 @@ import re
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import states
-from pepperpy_resources.core.borrowing import is_held, is_undecided, may_stay
+from pepperpy_resources.core.borrowing import is_held, may_stay
 from pepperpy_resources.core.effects import Wait
 from pepperpy_resources.core.events import (
     Drain,
@@ -264,6 +264,7 @@ def restore_ticket(pool: Pool, ticket: Wait) -> None:
     """Queue a surviving ticket at its old place with its old deadline."""
     acquire = ticket.event
     lane = pool.lane(acquire.resource_id if pool.keyed else None)
-    if is_undecided(lane):
+    unbuilt = lane.slot is None or lane.slot.state is states.CLOSING
+    if unbuilt and not lane.arguments:  # the first that gave any decided, and may be gone by now
         lane.arguments = acquire.arguments
     pool.enqueue(ticket, acquire)
