@@ -1,7 +1,7 @@
 """What can be known of a factory or a hook without calling it."""
 
-import io
 import functools
+import io
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 
