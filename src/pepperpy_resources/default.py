@@ -6,21 +6,21 @@ import asyncio
 import contextvars
 import itertools
 import logging
-import os
 import warnings
-import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from pepperpy_resources import forking
 from pepperpy_resources._checks import as_interval, as_seconds
 from pepperpy_resources.actors.handle import ActorHandle, check_fields
 from pepperpy_resources.actors.host import ASK, Cell, Crashed, Host
 from pepperpy_resources.actors.metrics import Collect, ManagerFigures
 from pepperpy_resources.actors.reply import Failure, Promise, Reply
 from pepperpy_resources.actors.root import JANITOR, METRICS, Revive, Root
+from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import Acquire, Discard, Evict, Ready, Release
 from pepperpy_resources.errors import (
     AskTimeout,
@@ -42,14 +42,13 @@ from pepperpy_resources.observe.summary import summary
 from pepperpy_resources.observe.tree import Node, build_tree
 from pepperpy_resources.record import Record, ResourcesView
 from pepperpy_resources.shutdown import Patience, drain_and_shut, evict_all
-from pepperpy_resources.spec import ResourceSpec
+from pepperpy_resources.spec import ResourceSpec, specs_by_name
 
 T = TypeVar("T")
 
 log = logging.getLogger("pepperpy_resources")
 
 _numbers = itertools.count(1)
-_running: weakref.WeakSet[DefaultResourceManager] = weakref.WeakSet()
 
 
 class DefaultResourceManager(ResourceManager):
@@ -73,7 +72,7 @@ class DefaultResourceManager(ResourceManager):
             cleanup_interval, specs = specs, None
         self._status = "new"
         self.name = name or f"manager-{next(_numbers)}"
-        self._specs = checked_specs(specs)
+        self._specs = specs_by_name(specs)
         self._open_world = not self._specs
         self._cleanup_interval = as_interval(cleanup_interval, "cleanup_interval")
         self._metrics = metrics
@@ -119,7 +118,7 @@ class DefaultResourceManager(ResourceManager):
         root.start_janitor()
         while host.ready:
             host.drain()
-        _running.add(self)
+        forking.running.add(self)
 
     async def stop(self, timeout: float | timedelta = 30.0) -> None:
         """Serve nobody new, wait for the leases, then end them; idempotent.
@@ -158,7 +157,7 @@ class DefaultResourceManager(ResourceManager):
                 self._metrics.remove(self)
             root.end()
             self._status = "stopped"
-            _running.discard(self)
+            forking.running.discard(self)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -229,15 +228,17 @@ class DefaultResourceManager(ResourceManager):
         site = (frame.f_code, frame.f_lasti) if gate.line else gate.site(frame)
         message = Acquire(resource_id, timeout, owner, kwargs or None, site)
         lease: Any = await gate.welcomed(message) if gate.welcomes else gate.deliver(message, ASK)
-        if lease.__class__ is Promise:
-            promise: Promise = lease
-            try:
-                lease = await promise.future
-            except BaseException:
-                gate.cell.forsake(promise)
-                raise
-        if lease.__class__ is Failure:
-            raise lease.error
+        if lease.__class__ is not Lease:
+            if lease.__class__ is Promise:
+                # `Gate.kept` in place: one coroutine less for every acquire that waits.
+                promise: Promise = lease
+                try:
+                    lease = await promise.future
+                except BaseException:
+                    gate.cell.forsake(promise)
+                    raise
+            if lease.__class__ is Failure:
+                raise lease.error
         return lease.resource
 
     async def release(self, resource_id: str, *, discard: bool = False) -> None:
@@ -334,7 +335,7 @@ class DefaultResourceManager(ResourceManager):
         Raises `DuplicateResourceType`, `NotStarted`, `ManagerStopped`.
         """
         self._require_running()
-        (checked,) = checked_specs([spec]).values()
+        (checked,) = specs_by_name([spec]).values()
         if checked.name in self._exits:
             raise DuplicateResourceType(f"{checked.name!r} is declared already")
         self._add(checked)
@@ -369,7 +370,7 @@ class DefaultResourceManager(ResourceManager):
 
     def type(self, spec: ResourceSpec[T]) -> ResourceHandle[T]:
         """Return the typed handle of a declared type; raises `UnknownResourceType`."""
-        checked_specs([spec])
+        specs_by_name([spec])
         if spec.name not in self._specs and spec.name not in self._exits:
             raise id_error(f"{spec.name}:", self._exits or self._specs)
         return ResourceHandle(self, spec.name)
@@ -493,31 +494,3 @@ class DefaultResourceManager(ResourceManager):
         self._status = "forked"
         self._gates.clear()
         self._exits.clear()
-
-
-def checked_specs(
-    specs: Iterable[ResourceSpec[Any]] | None,
-) -> dict[str, ResourceSpec[Any]]:
-    """Return the specs by name; refuse what is no spec and two of one name."""
-    by_name: dict[str, ResourceSpec[Any]] = {}
-    given: Any = specs
-    kind = type(specs).__name__
-    if isinstance(given, (ResourceSpec, str)) or not isinstance(given, (Iterable, type(None))):
-        raise InvalidSpec(f"a list of specs is expected, [spec, ...], not {kind}")
-    for spec in specs or ():
-        if not isinstance(spec, ResourceSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidSpec(f"a ResourceSpec is expected, not {type(spec).__name__}")
-        if spec.name in by_name:
-            raise DuplicateResourceType(f"two specs declare {spec.name!r}: give each its own name")
-        by_name[spec.name] = spec
-    return by_name
-
-
-def _after_fork() -> None:
-    for manager in tuple(_running):
-        manager.forked()
-
-
-_register_at_fork: Callable[..., None] | None = getattr(os, "register_at_fork", None)
-if _register_at_fork is not None:  # not on Windows, where there is no fork
-    _register_at_fork(after_in_child=_after_fork)

@@ -19,6 +19,7 @@ import msgspec
 from pepperpy_resources._callables import describe, may_close_itself
 from pepperpy_resources._rules import check_call, check_contradictions, stored_value
 from pepperpy_resources.core.policy import Backoff, Intensity, Policy
+from pepperpy_resources.errors import DuplicateResourceType, InvalidSpec
 
 if TYPE_CHECKING:
     # With a default a spec whose resource type nothing tells is ResourceSpec[Any].
@@ -250,3 +251,21 @@ def resource_spec(name: str, **fields: Any) -> ResourceSpec[Any]:
     Takes the fields of `ResourceSpec` and returns one. Raises `InvalidSpec` as it does.
     """
     return ResourceSpec(name, **fields)
+
+
+def specs_by_name(
+    specs: Iterable[ResourceSpec[Any]] | None,
+) -> dict[str, ResourceSpec[Any]]:
+    """Return the specs by name; refuse what is no spec and two of one name."""
+    by_name: dict[str, ResourceSpec[Any]] = {}
+    given: Any = specs
+    kind = type(specs).__name__
+    if isinstance(given, (ResourceSpec, str)) or not isinstance(given, (Iterable, type(None))):
+        raise InvalidSpec(f"a list of specs is expected, [spec, ...], not {kind}")
+    for spec in specs or ():
+        if not isinstance(spec, ResourceSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidSpec(f"a ResourceSpec is expected, not {type(spec).__name__}")
+        if spec.name in by_name:
+            raise DuplicateResourceType(f"two specs declare {spec.name!r}: give each its own name")
+        by_name[spec.name] = spec
+    return by_name

@@ -67,8 +67,8 @@ class ResourceSupervisor(LoopActor):
                     self.performer.answer(granted.ticket, granted)
                 return None
         elif kind is Acquire:
-            outcome = acquire_nowait(self.pool, message, self._now())
-            if isinstance(outcome, Lease):
+            outcome: Any = acquire_nowait(self.pool, message, self._now())
+            if outcome.__class__ is Lease:
                 self.leases[outcome.epoch] = outcome
                 return outcome
             if outcome is not None:

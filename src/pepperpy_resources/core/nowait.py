@@ -2,9 +2,9 @@
 
 Each does at once exactly what the long way (`borrowing.py`, `settle.py`) would do, without a list
 of effects and without a call in between, or it returns None and has changed nothing: then the long
-way decides. `lend`, `end` and `lay_by` of the pool stand here a second time, because the calls
-would cost a tenth of the whole cycle; tests/core/test_short_way.py holds both ways against each
-other.
+way decides. `lend`, `end`, `lend_to` and `lay_by` of the pool stand here a second time, because the
+calls would cost a tenth of the whole cycle; tests/core/test_short_way.py holds both ways against
+each other.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pepperpy_resources.core.counters import BUCKETS
 from pepperpy_resources.core.effects import Lease, Wait
 from pepperpy_resources.core.events import Acquire, Release
 from pepperpy_resources.core.pool import Pool
+from pepperpy_resources.core.slots import Slot
 from pepperpy_resources.core.states import LAID_BY, LENT
 
 Returned = tuple[Lease, Lease | None]
@@ -73,7 +74,7 @@ def release_nowait(pool: Pool, event: Release, now: float) -> Returned | None:
     if now >= slot.expires:
         return None
     if pool.tickets:
-        return hand_over(pool, lease, now)
+        return hand_over(pool, lease, slot, now)
     epoch, held = lease.epoch, now - lease.since
     del pool.leases[epoch]
     del slot.leases[epoch]
@@ -83,17 +84,38 @@ def release_nowait(pool: Pool, event: Release, now: float) -> Returned | None:
     pool.use.total += held
     slot.state = LAID_BY
     slot.used = now
-    slot.good_until = min(slot.expires, now + pool.fresh_for) if pool.checks else slot.expires
+    if pool.checks:
+        slot.good_until = min(slot.expires, now + pool.fresh_for)
     pool.idle[slot.number] = slot
     return lease, None
 
 
-def hand_over(pool: Pool, lease: Lease, now: float) -> Returned | None:
-    """Pass the slot of a lease that ends on to the oldest ticket."""
-    tickets = pool.tickets
-    ticket = tickets[next(iter(tickets))]
-    if pool.idle or ticket.deadline <= now:
+def hand_over(pool: Pool, ended: Lease, slot: Slot, now: float) -> Returned | None:
+    """Pass the slot of a lease that ends on to the oldest ticket; it stays leased throughout."""
+    if pool.idle:
         return None
-    slot = pool.slots[lease.slot]
-    pool.end(lease, slot, now)
-    return lease, pool.lend_to(ticket, slot, now)
+    number, ticket = pool.tickets.popitem(last=False)
+    if ticket.deadline <= now:
+        pool.tickets[number] = ticket
+        pool.tickets.move_to_end(number, last=False)
+        return None
+    event, leases, name = ticket.event, pool.leases, pool.name
+    if event.timeout is not None:
+        pool.ticket_deadlines.drop(number)
+    del leases[ended.epoch]
+    del slot.leases[ended.epoch]
+    if ended.acquire.resource_id != name:
+        del pool.named[ended.acquire.resource_id]
+    held, waited = now - ended.since, now - ticket.since
+    pool.use_counts[bisect_left(BUCKETS, held)] += 1
+    pool.use.total += held
+    pool.wait_counts[bisect_left(BUCKETS, waited)] += 1
+    pool.waited.total += waited
+    counters = pool.counters
+    epoch = counters.acquired = counters.acquired + 1
+    granted = leases[epoch] = slot.leases[epoch] = Lease(
+        epoch, slot.number, slot.resource, now, event, number
+    )
+    if event.resource_id != name:
+        pool.named[event.resource_id] = granted
+    return ended, granted
