@@ -61,9 +61,10 @@ class ResourceSupervisor(LoopActor):
             returned = release_nowait(self.pool, message, self._now())
             if returned is not None:
                 lease, granted = returned
-                del self.leases[lease.epoch]
+                leases = self.leases
+                del leases[lease.epoch]
                 if granted is not None:
-                    self.leases[granted.epoch] = granted
+                    leases[granted.epoch] = granted
                     self.performer.answer(granted.ticket, granted)
                 return None
         elif kind is Acquire:

@@ -85,7 +85,8 @@ def release_nowait(pool: Pool, event: Release, now: float) -> Returned | None:
     slot.state = LAID_BY
     slot.used = now
     if pool.checks:
-        slot.good_until = min(slot.expires, now + pool.fresh_for)
+        stale_at = now + pool.fresh_for
+        slot.good_until = stale_at if stale_at < slot.expires else slot.expires  # noqa: FURB136 - a call
     pool.idle[slot.number] = slot
     return lease, None
 
