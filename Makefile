@@ -17,7 +17,7 @@ unexport PYTHONHOME
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format clean lint format-check types coverage wheel
+.PHONY: help demo test check bench bench-profile format clean lint format-check types coverage wheel
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ wheel: $(VENV)/.base
 
 bench: $(VENV)/.bench ## measure against the peers in the same run
 	@$(PY) -m benchmarks
+
+bench-profile: $(VENV)/.bench ## count the bytecodes of one cycle, by function
+	@$(PY) -m benchmarks --profile
 
 format: $(VENV)/.check ## format the code and mend what ruff can mend
 	$(PY) -m ruff check --fix-only .
