@@ -198,9 +198,7 @@ def restore(pool: Pool, event: Restore) -> None:
     for ticket in event.tickets:
         restore_ticket(pool, ticket)
     pool.ready = pool.policy.min_idle == 0
-    if DRAINING in pool.modes:
-        pool.effects.append(do.Deny(0, do.Why.CLOSED, pool.name))
-    elif not pool.ready:
+    if not pool.ready:
         pool.modes.add(FILLING)
     for lane in tuple(pool.lanes.values()):
         settle(pool, lane)
