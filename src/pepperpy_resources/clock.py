@@ -19,11 +19,6 @@ def chance() -> float:
     return random.random()
 
 
-def wall_time() -> float:
-    """Return seconds since the Unix epoch, for timestamps that leave the process."""
-    return time.time()
-
-
 def monotonic() -> float:
     """Return the seconds of a clock that never goes back, for threads that wait without a loop."""
     return time.monotonic()

@@ -37,12 +37,10 @@ def standing(pool: Pool) -> str:
     """Return the pool's state in one line: slots by state, queue, oldest lease."""
     slots = {"idle": len(pool.idle), "leased": pool.leased}
     slots.update({str(state): n for state, n in pool.counts.items() if n})
-    parts = [", ".join(f"{n} {state}" for state, n in slots.items())]
-    parts.append(f"of at most {pool.policy.max_size:g}; {len(pool.tickets)} waiting")
+    states_now = ", ".join(f"{n} {state}" for state, n in slots.items())
+    text = f"{states_now} of at most {pool.policy.max_size:g}; {len(pool.tickets)} waiting"
     oldest = next(iter(pool.leases.values()), None)
-    if oldest is not None:
-        parts.append(f"; oldest lease {holder(pool, oldest)}")
-    return " ".join(parts[:2]) + "".join(parts[2:])
+    return text if oldest is None else f"{text}; oldest lease {holder(pool, oldest)}"
 
 
 def holder(pool: Pool, lease: Lease) -> str:

@@ -3,8 +3,7 @@
 Each does at once exactly what the long way (`borrowing.py`, `settle.py`) would do, without a list
 of effects and without a call in between, or it returns None and has changed nothing: then the long
 way decides. `lend`, `end`, `lend_to` and `lay_by` of the pool stand here a second time, because the
-calls would cost a tenth of the whole cycle; tests/core/test_short_way.py holds both ways against
-each other.
+calls would be felt in every cycle; tests/core/test_short_way.py holds both ways against each other.
 """
 
 from __future__ import annotations
