@@ -39,6 +39,13 @@ class Intensity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     period: float = 5.0
 
 
+class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """At most `limit` resources of all the types that name this budget, together."""
+
+    name: str
+    limit: int
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """One resource type's numbers, as the core uses them."""
 
@@ -51,6 +58,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     order: Literal["lifo", "fifo"] = "lifo"
     acquire_timeout: float = 30.0
     max_waiting: float = math.inf
+    max_queue_delay: float = math.inf  # a queue that stands longer is shed; inf: never
+    priority: int = 0  # of acquires that name none
+    ageing: float = 1.0  # seconds of waiting that count as one priority more
     create_timeout: float = 30.0
     check_timeout: float = 5.0
     reset_timeout: float = 5.0
@@ -59,8 +69,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     has_reset: bool = False
     has_close: bool = False  # False: there is nothing to close, stop() need not wait for leases
     check_on_acquire: bool = False
+    check_on_return: bool = False
     fresh_for: float = 0.5
+    keepalive: float = math.inf  # an idle slot that was not known good for so long is checked
     idle_timeout: float = 600.0
     max_lifetime: float = 1800.0
     lifetime_jitter: float = 0.25
+    max_uses: float = math.inf  # leases of one slot before it is retired
+    max_hold: float = math.inf  # a lease held longer is overdue
+    on_overdue: Literal["report", "revoke"] = "report"
     backoff: Backoff = Backoff()
