@@ -6,7 +6,7 @@ from typing import Any
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
-from pepperpy_resources.core.pool import ENDED_FOR, ENDED_KEPT
+from pepperpy_resources.core.lending import ENDED_FOR, ENDED_KEPT
 from tests.core.rig import Rig
 
 

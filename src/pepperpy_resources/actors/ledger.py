@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core.effects import Lease, Wait
-from pepperpy_resources.core.pool import ENDED_KEPT
+from pepperpy_resources.core.lending import ENDED_KEPT
 
 if TYPE_CHECKING:
     from pepperpy_resources.actors.reply import Promise, Reply

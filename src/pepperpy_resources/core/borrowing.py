@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from pepperpy_resources.core import effects as do
-from pepperpy_resources.core import states
+from pepperpy_resources.core import lending, queueing, states
 from pepperpy_resources.core.events import Acquire, Cancel, Discard, Release
 from pepperpy_resources.core.pool import DRAINING, Pool
 from pepperpy_resources.core.settle import provide, settle
@@ -30,7 +30,7 @@ def acquire(pool: Pool, event: Acquire) -> None:
         lane = pool.lanes[None]
     slot = None if lane.tickets else pool.take(lane)
     if slot is not None:
-        pool.effects.append(pool.lend(slot, event, pool.now))
+        pool.effects.append(lending.lend(pool, slot, event, pool.now))
     else:
         queue(pool, lane, event)
 
@@ -59,11 +59,11 @@ def queue(pool: Pool, lane: Lane, event: Acquire) -> None:
     pool.last_ticket = number = pool.last_ticket + 1
     ticket = do.Wait(number, event, pool.now, deadline)
     pool.effects.append(ticket)
-    pool.enqueue(ticket, event)
+    queueing.enqueue(pool, ticket, event)
     provide(pool, lane)  # nothing can be granted: nothing was idle, or others wait before it
     denial = denied_at_once(pool, lane, timeout)
     if denial is not None:
-        pool.deny(ticket, *denial, lane.error)
+        queueing.deny(pool, ticket, *denial, lane.error)
         settle(pool, lane)
 
 
@@ -125,8 +125,8 @@ def cancel(pool: Pool, event: Cancel) -> None:
     if ticket is None:
         cancel_other(pool, event.ticket)
         return
-    lane = pool.lane_of(ticket)
-    pool.dequeue(ticket)
+    lane = queueing.lane_of(pool, ticket)
+    queueing.dequeue(pool, ticket)
     pool.counters.acquires["cancelled"] += 1
     pool.effects.append(do.Drop(event.ticket))
     settle(pool, lane)
@@ -171,7 +171,7 @@ def give_back(pool: Pool, event: Release | Discard) -> Slot | None:
     if lease is None:
         return None
     slot = pool.slots[lease.slot]
-    pool.end(lease, slot, pool.now)
+    lending.end(pool, lease, slot, pool.now)
     pool.effects.append(do.Ended(lease))
     if slot.leases and DRAINING in pool.modes and may_stay(pool, slot):
         pool.seen_gone(slot)
@@ -225,7 +225,7 @@ def find(pool: Pool, event: Release | Discard) -> do.Lease | None:
             return lease
         epoch = pool.ended_ids.get(resource_id, [0])[0]
     if epoch in pool.ended and pool.ended[epoch][0] == resource_id:
-        pool.forget_ended(epoch)
+        lending.forget_ended(pool, epoch)
         pool.counters.stale += 1
     elif event.epoch is not None and 0 < event.epoch <= pool.counters.acquired:
         pool.counters.stale += 1  # fenced: a lease of before, whoever holds the id now

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pepperpy_resources.core import borrowing, outcomes, upkeep
+from pepperpy_resources.core import borrowing, outcomes, restoring, upkeep
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core.effects import Effect
 from pepperpy_resources.core.pool import Pool
@@ -33,7 +33,7 @@ HANDLERS: dict[type[on.Event], Callable[[Pool, Any], None]] = {
     on.Ready: upkeep.ready,
     on.Drain: upkeep.drain,
     on.Shut: upkeep.shut,
-    on.Restore: upkeep.restore,
+    on.Restore: restoring.restore,
 }
 
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from pepperpy_resources.core import effects as do
-from pepperpy_resources.core import states
+from pepperpy_resources.core import queueing, states
 from pepperpy_resources.core.borrowing import invalidate, out_of_attempts
 from pepperpy_resources.core.events import (
     CheckFailed,
@@ -83,7 +83,7 @@ def creation_failed(
     lane.retry_at = pool.now + pool.policy.backoff.delay(lane.failures, chance)
     if fatal or out_of_attempts(pool, lane):
         for ticket in tuple(lane.tickets.values()):
-            pool.deny(ticket, do.Why.BROKEN, "error", error)
+            queueing.deny(pool, ticket, do.Why.BROKEN, "error", error)
     pool.retries.set(lane.key or "", lane.retry_at)
     pool.arm(lane.retry_at)
 

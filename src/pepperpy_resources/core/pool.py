@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable
 from enum import StrEnum
@@ -16,12 +15,12 @@ from typing import Any
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import states
-from pepperpy_resources.core.counters import BUCKETS, Counters
+from pepperpy_resources.core.counters import Counters
 from pepperpy_resources.core.effects import Lease
-from pepperpy_resources.core.events import Acquire, Event
+from pepperpy_resources.core.events import Event
 from pepperpy_resources.core.policy import Policy
 from pepperpy_resources.core.slots import Lane, Slot
-from pepperpy_resources.core.states import LENT, State
+from pepperpy_resources.core.states import State
 from pepperpy_resources.core.waiting import Deadlines
 
 
@@ -298,114 +297,6 @@ class Pool:
         self.effects.append(ticket)
         return ticket
 
-    # -- tickets and leases
-
-    def lane_of(self, ticket: do.Wait) -> Lane:
-        """Return the lane a queued ticket waits in."""
-        return self.lanes[ticket.event.resource_id if self.keyed else None]
-
-    def enqueue(self, ticket: do.Wait, event: Acquire) -> None:
-        """Put a ticket at the end of its lane."""
-        number, deadline, resource_id = ticket.ticket, ticket.deadline, event.resource_id
-        self.tickets[number] = ticket
-        if self.keyed:
-            self.lanes[resource_id].tickets[number] = ticket
-        elif resource_id != self.name:
-            self.named[resource_id] = None
-        if event.timeout is not None:
-            self.ticket_deadlines.set(number, deadline)
-        if deadline < self.patience:
-            # Tickets with the spec's own timeout come due in the order they came in: one bound
-            # for all of them is enough, and it may be earlier than need be.
-            self.patience = deadline
-            self.arm(deadline)
-
-    def dequeue(self, ticket: do.Wait) -> None:
-        """Take a ticket out of its lane, from any place."""
-        number, event = ticket.ticket, ticket.event
-        del self.tickets[number]
-        if event.timeout is not None:
-            self.ticket_deadlines.drop(number)
-        if self.keyed:
-            del self.lanes[event.resource_id].tickets[number]
-        elif event.resource_id in self.named:
-            del self.named[event.resource_id]
-
-    def overdue_tickets(self) -> list[do.Wait]:
-        """Return the tickets whose time has come; costs by what is due, not by what waits."""
-        due = [self.tickets[number] for number in self.ticket_deadlines.pop_due(self.now)]
-        if self.now >= self.patience:
-            self.patience = math.inf
-            for ticket in self.tickets.values():
-                if ticket.event.timeout is None:
-                    if ticket.deadline > self.now:
-                        self.patience = ticket.deadline
-                        break
-                    due.append(ticket)
-        return due
-
-    def lend_to(self, ticket: do.Wait, slot: Slot, now: float) -> Lease:
-        """Lease the slot to a queued ticket; the caller makes the effect of it."""
-        self.dequeue(ticket)
-        waited = now - ticket.since
-        self.wait_counts[bisect_left(BUCKETS, waited)] += 1
-        self.waited.total += waited
-        return self.lend(slot, ticket.event, now, ticket.ticket)
-
-    def deny(self, ticket: do.Wait, why: do.Why, outcome: str, error: Any = None) -> None:
-        """Refuse a queued ticket; `outcome` is the label it is counted under."""
-        self.dequeue(ticket)
-        self.counters.acquires[outcome] += 1
-        self.effects.append(do.Deny(ticket.ticket, why, ticket.event.resource_id, error))
-
-    def lend(self, slot: Slot, acquire: Acquire, now: float, ticket: int = 0) -> Lease:
-        """Lease the slot to whoever sent this acquire; the caller makes the effect of it."""
-        slot.state = LENT
-        counters, resource_id = self.counters, acquire.resource_id
-        epoch = counters.acquired = counters.acquired + 1
-        lease = Lease(epoch, slot.number, slot.resource, now, acquire, ticket)
-        self.leases[epoch] = slot.leases[epoch] = lease
-        if resource_id != self.name and not self.keyed:
-            self.named[resource_id] = lease
-        return lease
-
-    def end(self, lease: Lease, slot: Slot, now: float) -> None:
-        """End a lease; the caller makes the effect of it."""
-        epoch, held, resource_id = lease.epoch, now - lease.since, lease.acquire.resource_id
-        del self.leases[epoch]
-        del slot.leases[epoch]
-        if resource_id in self.named:
-            del self.named[resource_id]
-        self.use_counts[bisect_left(BUCKETS, held)] += 1
-        self.use.total += held
-
-    def end_all(self, slot: Slot) -> None:
-        """End every lease on this slot on our side, while its holder still believes in it."""
-        for epoch, lease in tuple(slot.leases.items()):
-            self.end(lease, slot, self.now)
-            self.effects.append(do.Ended(lease, late=True))
-            self.remember_ended(epoch, lease.resource_id, self.now)
-
-    def remember_ended(self, epoch: int, resource_id: str, at: float) -> None:
-        """Keep a lease that ended on our side, so that its late release is recognised."""
-        self.ended[epoch] = (resource_id, at)
-        if resource_id != self.name:
-            self.ended_ids.setdefault(resource_id, []).append(epoch)
-            if not self.keyed:
-                self.named[resource_id] = None
-        if len(self.ended) > ENDED_KEPT:
-            self.forget_ended(next(iter(self.ended)))
-
-    def forget_ended(self, epoch: int) -> None:
-        """Forget an ended lease: its id is free again."""
-        resource_id, _ = self.ended.pop(epoch)
-        if resource_id in self.ended_ids:
-            self.ended_ids[resource_id].remove(epoch)
-            if not self.ended_ids[resource_id]:
-                del self.ended_ids[resource_id]
-                self.named.pop(resource_id, None)
-        self.effects.append(do.Forget(epoch))
-
     # -- choosing a slot
 
     def unfit(self, slot: Slot) -> do.Reason | None:
@@ -461,7 +352,3 @@ def next_out(idle: dict[int, Slot]) -> Callable[[], tuple[int, Slot]]:
     if isinstance(idle, OrderedDict):
         return functools.partial(idle.popitem, last=False)
     return idle.popitem
-
-
-ENDED_KEPT = 10_000
-ENDED_FOR = 600.0  # seconds

@@ -8,7 +8,7 @@ wake nobody.
 from __future__ import annotations
 
 from pepperpy_resources.core import effects as do
-from pepperpy_resources.core import states
+from pepperpy_resources.core import lending, queueing, states
 from pepperpy_resources.core.pool import DRAINING, FILLING, SUSPECTING, Pool
 from pepperpy_resources.core.slots import Lane
 
@@ -44,12 +44,12 @@ def serve(pool: Pool, lane: Lane) -> None:
     while tickets and (pool.idle or pool.shared):
         ticket = tickets[next(iter(tickets))]
         if ticket.deadline <= now:  # its Tick is late; it must not be served past its deadline
-            pool.deny(ticket, do.Why.TIMEOUT, "timeout", lane.error)
+            queueing.deny(pool, ticket, do.Why.TIMEOUT, "timeout", lane.error)
             continue
         slot = pool.take(lane)
         if slot is None:
             return
-        pool.effects.append(pool.lend_to(ticket, slot, now))
+        pool.effects.append(lending.lend_to(pool, ticket, slot, now))
 
 
 def provide(pool: Pool, lane: Lane) -> None:

@@ -7,21 +7,19 @@ import math
 import re
 
 from pepperpy_resources.core import effects as do
-from pepperpy_resources.core import states
+from pepperpy_resources.core import lending, queueing, states
 from pepperpy_resources.core.borrowing import is_held, may_stay
-from pepperpy_resources.core.effects import Wait
 from pepperpy_resources.core.events import (
     Drain,
     Evict,
     Ready,
-    Restore,
-    SavedSlot,
     Shut,
     Sweep,
     Tick,
 )
+from pepperpy_resources.core.lending import ENDED_FOR
 from pepperpy_resources.core.outcomes import creation_failed, found_bad
-from pepperpy_resources.core.pool import DRAINING, ENDED_FOR, FILLING, Pool
+from pepperpy_resources.core.pool import DRAINING, FILLING, Pool
 from pepperpy_resources.core.settle import settle
 from pepperpy_resources.core.slots import Lane, Slot
 
@@ -34,10 +32,10 @@ def tick(pool: Pool, _: Tick) -> None:
     """Act on every deadline that has passed, then ask to be woken for the next."""
     pool.armed = math.inf
     lanes: dict[str | None, Lane] = {}
-    for ticket in pool.overdue_tickets():
-        lane = pool.lane_of(ticket)
+    for ticket in queueing.overdue_tickets(pool):
+        lane = queueing.lane_of(pool, ticket)
         lanes[lane.key] = lane
-        pool.deny(ticket, do.Why.TIMEOUT, "timeout", lane.error)
+        queueing.deny(pool, ticket, do.Why.TIMEOUT, "timeout", lane.error)
     for lane in lanes.values():
         settle(pool, lane)
     for number in pool.hook_deadlines.pop_due(pool.now):
@@ -83,7 +81,7 @@ def sweep(pool: Pool, _: Sweep) -> None:
         epoch, ended = next(iter(pool.ended.items()))
         if ended[1] + ENDED_FOR > pool.now:
             break
-        pool.forget_ended(epoch)
+        lending.forget_ended(pool, epoch)
     if len(pool.idle) < floor and DRAINING not in pool.modes:
         pool.modes.add(FILLING)
         settle(pool, pool.lane(None))
@@ -128,7 +126,7 @@ def take_out(pool: Pool, slot: Slot, *, force: bool) -> None:
     """Close this slot as soon as that is allowed."""
     if is_held(slot):
         if force:
-            pool.end_all(slot)
+            lending.end_all(pool, slot)
             pool.leave_lane(slot)
             pool.close(slot, do.Reason.CLEANUP)
         elif slot.state is states.LEASED:
@@ -163,7 +161,7 @@ def stop_serving(pool: Pool) -> None:
     """Deny the queue, close idle slots, and cancel creations nobody will use."""
     pool.modes = {DRAINING}
     for ticket in tuple(pool.tickets.values()):
-        pool.deny(ticket, do.Why.CLOSED, "refused")
+        queueing.deny(pool, ticket, do.Why.CLOSED, "refused")
     for slot in tuple(pool.slots.values()):
         if slot.state in (states.IDLE, states.CHECKING):
             pool.close(slot, do.Reason.SHUTDOWN)
@@ -179,90 +177,8 @@ def shut(pool: Pool, event: Shut) -> None:
     if DRAINING not in pool.modes:
         stop_serving(pool)
     for slot in tuple(pool.slots.values()):
-        pool.end_all(slot)
+        lending.end_all(pool, slot)
         if slot.state in states.CLOSE:
             pool.close(slot, do.Reason.SHUTDOWN)
     awaited = {n for n, slot in pool.slots.items() if slot.state is not states.ABANDONED}
     pool.answer_when_gone(event, awaited)
-
-
-def restore(pool: Pool, event: Restore) -> None:
-    """Build the pool from the performer's ledger; the first event, and the only one of its kind."""
-    pool.last_slot, pool.last_ticket = event.last_slot, event.last_ticket
-    if not pool.keyed:
-        pool.lane(None)
-    for epoch, resource_id, at in event.ended:
-        pool.remember_ended(epoch, resource_id, at)
-    for saved in event.slots:
-        restore_slot(pool, saved, event.chance)
-    for ticket in event.tickets:
-        restore_ticket(pool, ticket)
-    pool.ready = pool.policy.min_idle == 0
-    if not pool.ready:
-        pool.modes.add(FILLING)
-    for lane in tuple(pool.lanes.values()):
-        settle(pool, lane)
-    pool.arm(pool.next_due())
-
-
-HOOK_STATES = {
-    "open": states.OPENING,
-    "check": states.CHECKING,
-    "reset": states.RESETTING,
-    "close": states.CLOSING,
-    "abandoned": states.ABANDONED,
-}
-
-
-def restore_slot(pool: Pool, saved: SavedSlot, chance: float) -> None:
-    """Enter one surviving slot; an idle one is checked before it is used again."""
-    policy = pool.policy
-    lane = pool.lane(saved.key)
-    held = bool(saved.leases)
-    idle = states.DETACHED if held and saved.doomed else states.LEASED if held else states.IDLE
-    state = idle if saved.hook is None else HOOK_STATES[saved.hook]
-    expires = saved.born + policy.max_lifetime * (1 - policy.lifetime_jitter * chance)
-    if saved.doomed:
-        expires = -math.inf
-    generation = -1 if saved.doomed else pool.generation
-    slot = Slot(saved.number, lane, state, generation, saved.born, expires, pool.now)
-    slot.suspect = policy.has_check and not held
-    slot.good_until = -math.inf if slot.suspect else expires
-    slot.attached = state not in (states.DETACHED, states.ABANDONED)
-    slot.resource = saved.resource
-    if slot.attached and state is not states.CLOSING:
-        lane.arguments = saved.arguments
-    for lease in saved.leases:
-        pool.leases[lease.epoch] = lease
-        slot.leases[lease.epoch] = lease
-        if not pool.keyed and lease.resource_id != pool.name:
-            pool.named[lease.resource_id] = lease
-    pool.add(slot)
-    pool.lifetimes.set(slot.number, expires)
-    if state is states.IDLE:
-        pool.idle[slot.number] = slot
-        if saved.doomed:
-            pool.close(slot, do.Reason.BROKEN)
-    elif saved.hook is not None and state is not states.ABANDONED:
-        timeout = getattr(policy, HOOK_TIMEOUTS[state])
-        pool.hook_deadlines.set(slot.number, pool.now + timeout)
-        if saved.doomed and state in (states.CHECKING, states.RESETTING):
-            pool.close(slot, do.Reason.BROKEN)
-
-
-HOOK_TIMEOUTS = {
-    states.OPENING: "create_timeout",
-    states.CHECKING: "check_timeout",
-    states.RESETTING: "reset_timeout",
-    states.CLOSING: "close_timeout",
-}
-
-
-def restore_ticket(pool: Pool, ticket: Wait) -> None:
-    """Queue a surviving ticket at its old place with its old deadline."""
-    acquire = ticket.event
-    lane = pool.lane(acquire.resource_id if pool.keyed else None)
-    unbuilt = lane.slot is None or lane.slot.state is states.CLOSING
-    if unbuilt and not lane.arguments:  # the first that gave any decided, and may be gone by now
-        lane.arguments = acquire.arguments
-    pool.enqueue(ticket, acquire)
