@@ -247,7 +247,7 @@ def lanes(truth: Truth, pool: Pool) -> None:
             attached = [slot for slot in mine if slot.attached]
             closing = all(slot.state is State.CLOSING for slot in attached)
             assert lane.slot in attached or (lane.slot is None and closing)
-            kept = pool.now < lane.retry_at or truth.armed <= truth.now or truth.draining
+            kept = pool.now < lane.forget_at or truth.armed <= truth.now or truth.draining
             assert lane.size or lane.tickets or kept, f"{key} is never forgotten"
     for key, lane in pool.starved.items():
         assert pool.lanes[key] is lane
@@ -279,7 +279,8 @@ def counters(truth: Truth, pool: Pool) -> None:
     }
     hooks = ("open", "check", "reset", "close", "use")
     assert told.errors == {name: count[f"error {name}"] for name in hooks}
-    reasons = ("idle", "lifetime", "broken", "cleanup", "shutdown")
+    reasons = ("idle", "lifetime", "uses", "broken", "cleanup")
+    reasons += ("overdue", "leaked", "resized", "shutdown")
     assert told.closed == {name: count[f"closed {name}"] for name in reasons}
     assert told.opened == count["opened"]
     assert told.stale == count["stale"]

@@ -29,6 +29,11 @@ WORDS = {
     do.Forget: "forget {0.epoch}",
     do.Idle: "idle {0.slot}",
     do.Gone: "gone {0.slot}",
+    do.Overdue: "overdue {0.lease.slot}",
+    do.Leaked: "leaked {0.lease.slot}",
+    do.Suspended: "suspended {0.suspended}",
+    do.Resized: "resized {0.max_size:g} {0.min_idle} {0.permits:g}",
+    do.Demand: "demand {0.size} of {0.permits:g}, {0.idle} idle, wants {0.wanted}",
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import lending, queueing, states
 from pepperpy_resources.core.events import Acquire, Cancel, Discard, Release
-from pepperpy_resources.core.pool import DRAINING, Pool
+from pepperpy_resources.core.pool import DRAINING, SUSPENDED, Pool
 from pepperpy_resources.core.settle import provide, settle
 from pepperpy_resources.core.slots import Lane, Slot
 
@@ -28,7 +28,7 @@ def acquire(pool: Pool, event: Acquire) -> None:
         return
     else:
         lane = pool.lanes[None]
-    slot = None if lane.tickets else pool.take(lane)
+    slot = None if lane.tickets or SUSPENDED in pool.modes else pool.take(lane)
     if slot is not None:
         pool.effects.append(lending.lend(pool, slot, event, pool.now))
     else:
@@ -63,6 +63,8 @@ def queue(pool: Pool, lane: Lane, event: Acquire) -> None:
     provide(pool, lane)  # nothing can be granted: nothing was idle, or others wait before it
     denial = denied_at_once(pool, lane, timeout)
     if denial is not None:
+        if pool.budgeted and timeout <= 0 and not lane.promised:
+            pool.wish = lane  # the creation it would have set off waits for a permit
         queueing.deny(pool, ticket, *denial, lane.error)
         settle(pool, lane)
 
@@ -70,10 +72,11 @@ def queue(pool: Pool, lane: Lane, event: Acquire) -> None:
 def denied_at_once(pool: Pool, lane: Lane, timeout: float) -> tuple[do.Why, str] | None:
     """Return why a newly queued acquire may not wait, and what it is counted as."""
     if timeout <= 0:
-        return do.Why.TIMEOUT, "timeout"
+        return do.Why.SUSPENDED if SUSPENDED in pool.modes else do.Why.TIMEOUT, "timeout"
     unpromised = len(lane.tickets) > lane.promised
     if unpromised and len(pool.tickets) - pool.promised > pool.max_waiting:
         return do.Why.QUEUE_FULL, "refused"
+    # The circuit is open. Half-open, one creation probes and all wait for what it finds.
     if lane.failures and out_of_attempts(pool, lane) and not lane.promised:
         return do.Why.BROKEN, "error"
     return None
@@ -160,9 +163,17 @@ def release(pool: Pool, event: Release) -> None:
     else:
         slot.state = states.RELEASE[slot.state]
         pool.lay_by(slot, now)
-        if lane.tickets:
+        if pool.checks_returns:
+            check_returned(pool, slot)
+        elif lane.tickets:
             pool.put_back(slot)  # to the end that is handed out, whatever idles before it
     settle(pool, lane)
+
+
+def check_returned(pool: Pool, slot: Slot) -> None:
+    """Check a slot that has just come back, for the next ticket if one waits."""
+    if DRAINING not in pool.modes:
+        pool.check(slot, promised=len(slot.lane.tickets) > slot.lane.promised)
 
 
 def give_back(pool: Pool, event: Release | Discard) -> Slot | None:
@@ -173,9 +184,14 @@ def give_back(pool: Pool, event: Release | Discard) -> Slot | None:
     slot = pool.slots[lease.slot]
     lending.end(pool, lease, slot, pool.now)
     pool.effects.append(do.Ended(lease))
+    leave_to_others(pool, slot)
+    return slot
+
+
+def leave_to_others(pool: Pool, slot: Slot) -> None:
+    """Let a drain wait no longer for a shared slot whose last holders it need not wait for."""
     if slot.leases and DRAINING in pool.modes and may_stay(pool, slot):
         pool.seen_gone(slot)
-    return slot
 
 
 def discard(pool: Pool, event: Discard) -> None:

@@ -38,7 +38,17 @@ class Histogram:
 
 OUTCOMES = ("ok", "timeout", "cancelled", "refused", "error")
 OPERATIONS = ("open", "check", "reset", "close", "use")
-REASONS = ("idle", "lifetime", "broken", "cleanup", "shutdown")
+REASONS = (
+    "idle",
+    "lifetime",
+    "uses",
+    "broken",
+    "cleanup",
+    "overdue",
+    "leaked",
+    "resized",
+    "shutdown",
+)
 TRIGGERS = ("janitor", "call")
 
 
@@ -51,8 +61,10 @@ class Counters:
         "cleanups",
         "closed",
         "errors",
+        "leaked",
         "open_seconds",
         "opened",
+        "overdue",
         "stale",
         "use_seconds",
         "wait_seconds",
@@ -66,6 +78,8 @@ class Counters:
         self.closed: dict[str, int] = dict.fromkeys(REASONS, 0)
         self.cleanups: dict[str, int] = dict.fromkeys(TRIGGERS, 0)
         self.stale = 0
+        self.overdue = 0  # leases held longer than max_hold
+        self.leaked = 0  # leases whose owner ended without a release
         self.wait_seconds = Histogram()
         self.use_seconds = Histogram()
         self.open_seconds = Histogram()

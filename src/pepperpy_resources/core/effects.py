@@ -21,6 +21,8 @@ class Why(StrEnum):
     NOT_LEASED = "not_leased"
     KEYWORDS = "keywords"
     BROKEN = "broken"
+    OVERLOADED = "overloaded"
+    SUSPENDED = "suspended"
 
 
 class Reason(StrEnum):
@@ -29,7 +31,11 @@ class Reason(StrEnum):
     IDLE = "idle"
     LIFETIME = "lifetime"
     BROKEN = "broken"
+    USES = "uses"
     CLEANUP = "cleanup"
+    OVERDUE = "overdue"
+    LEAKED = "leaked"
+    RESIZED = "resized"
     SHUTDOWN = "shutdown"
 
 
@@ -78,6 +84,19 @@ class Ended(Effect, frozen=True):
 
     lease: Lease
     late: bool = False
+
+
+class Overdue(Effect, frozen=True):
+    """A lease was held longer than `max_hold`; `revoked`: and is ended now."""
+
+    lease: Lease
+    revoked: bool = False
+
+
+class Leaked(Effect, frozen=True):
+    """The owner of this lease has ended without a release; the lease is ended now."""
+
+    lease: Lease
 
 
 class Wait(Effect, frozen=True):
@@ -182,3 +201,28 @@ class Gone(Effect, frozen=True):
     """Strike this slot out of the ledger."""
 
     slot: int
+
+
+class Suspended(Effect, frozen=True):
+    """Note in the ledger that the type was suspended, or resumed."""
+
+    suspended: bool
+
+
+class Resized(Effect, frozen=True):
+    """Note in the ledger the limits that hold from now on."""
+
+    max_size: float
+    min_idle: int
+    permits: float
+
+
+class Demand(Effect, frozen=True):
+    """Tell the budget what this type has and what it could use; times are as tickets have them."""
+
+    permits: float  # as last allotted
+    size: int  # slots that count
+    idle: int
+    idle_since: float  # of the longest idle one
+    wanted: int  # slots that would be opened if there were permits
+    since: float  # since when the oldest acquire waits; inf if none does

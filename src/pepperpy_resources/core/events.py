@@ -42,7 +42,8 @@ class Acquire(Event, frozen=True):
     """Lease a resource; answered with a `Lease`, perhaps later.
 
     `timeout` is in seconds (`None`: the spec's; 0: do not wait). `arguments` go to a keyed type's
-    factory. `owner` and `site` (where the acquire was called) are only ever shown.
+    factory. `owner` and `site` (where the acquire was called) are only ever shown. `priority`
+    (`None`: the spec's) counts as so many times the spec's `ageing` waited already.
     """
 
     resource_id: str
@@ -50,6 +51,7 @@ class Acquire(Event, frozen=True):
     owner: Any = None
     arguments: dict[str, Any] | None = None
     site: Any = None
+    priority: int | None = None
 
 
 class Cancel(Event, frozen=True):
@@ -151,6 +153,40 @@ class Evict(Event, frozen=True):
     force: bool = False
 
 
+class Suspend(Event, frozen=True):
+    """Lease and open nothing until `Resume`; acquires wait, leases go on."""
+
+
+class Resume(Event, frozen=True):
+    """Serve again."""
+
+
+class Resize(Event, frozen=True):
+    """Change the limits of a running type; `None` leaves one as it is.
+
+    A smaller `max_size` closes idle slots at once and leased ones as they come back.
+    """
+
+    max_size: float | None = None
+    min_idle: int | None = None
+
+
+class Reclaim(Event, frozen=True):
+    """End these leases, by epoch: their owners have ended without a release."""
+
+    epochs: tuple[int, ...]
+
+
+class Allot(Event, frozen=True):
+    """The budget's word on how many slots this type may have."""
+
+    permits: float
+
+
+class Inquire(Event, frozen=True):
+    """The budget has lost its books: say what is held and wanted."""
+
+
 class Ready(Event, frozen=True):
     """Answered when `min_idle` has been reached for the first time."""
 
@@ -190,3 +226,5 @@ class Restore(Event, frozen=True):
     last_slot: int = 0
     last_ticket: int = 0
     chance: float = 0.5
+    suspended: bool = False
+    permits: float | None = None  # of a budget, as last allotted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 
 from pepperpy_resources.core import effects as do
@@ -9,7 +10,7 @@ from pepperpy_resources.core.counters import BUCKETS
 from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import Acquire
 from pepperpy_resources.core.pool import Pool
-from pepperpy_resources.core.queueing import dequeue
+from pepperpy_resources.core.queueing import dequeue, lane_of
 from pepperpy_resources.core.slots import Slot
 from pepperpy_resources.core.states import LENT
 
@@ -19,8 +20,10 @@ ENDED_FOR = 600.0  # seconds
 
 def lend_to(pool: Pool, ticket: do.Wait, slot: Slot, now: float) -> Lease:
     """Lease the slot to a queued ticket; the caller makes the effect of it."""
-    dequeue(pool, ticket)
     waited = now - ticket.since
+    if waited < pool.max_queue_delay:
+        lane_of(pool, ticket).calm_at = now
+    dequeue(pool, ticket)
     pool.wait_counts[bisect_left(BUCKETS, waited)] += 1
     pool.waited.total += waited
     return lend(pool, slot, ticket.event, now, ticket.ticket)
@@ -35,7 +38,20 @@ def lend(pool: Pool, slot: Slot, acquire: Acquire, now: float, ticket: int = 0) 
     pool.leases[epoch] = slot.leases[epoch] = lease
     if resource_id != pool.name and not pool.keyed:
         pool.named[resource_id] = lease
+    if pool.max_uses < math.inf:
+        slot.uses += 1
+        if slot.uses >= pool.max_uses:
+            pool.expire(slot)
+    limit_hold(pool, lease)
     return lease
+
+
+def limit_hold(pool: Pool, lease: Lease) -> None:
+    """Be woken when the lease has been held too long."""
+    if pool.max_hold < math.inf:
+        at = lease.since + pool.max_hold
+        pool.holds.set(lease.epoch, at)
+        pool.arm(at)
 
 
 def end(pool: Pool, lease: Lease, slot: Slot, now: float) -> None:
@@ -43,18 +59,24 @@ def end(pool: Pool, lease: Lease, slot: Slot, now: float) -> None:
     epoch, held, resource_id = lease.epoch, now - lease.since, lease.acquire.resource_id
     del pool.leases[epoch]
     del slot.leases[epoch]
+    pool.holds.drop(epoch)
     if resource_id in pool.named:
         del pool.named[resource_id]
     pool.use_counts[bisect_left(BUCKETS, held)] += 1
     pool.use.total += held
 
 
+def end_late(pool: Pool, lease: Lease, slot: Slot) -> None:
+    """End a lease on our side, while its holder still believes in it."""
+    end(pool, lease, slot, pool.now)
+    pool.effects.append(do.Ended(lease, late=True))
+    remember_ended(pool, lease.epoch, lease.resource_id, pool.now)
+
+
 def end_all(pool: Pool, slot: Slot) -> None:
-    """End every lease on this slot on our side, while its holder still believes in it."""
-    for epoch, lease in tuple(slot.leases.items()):
-        end(pool, lease, slot, pool.now)
-        pool.effects.append(do.Ended(lease, late=True))
-        remember_ended(pool, epoch, lease.resource_id, pool.now)
+    """End every lease on this slot on our side."""
+    for lease in tuple(slot.leases.values()):
+        end_late(pool, lease, slot)
 
 
 def remember_ended(pool: Pool, epoch: int, resource_id: str, at: float) -> None:

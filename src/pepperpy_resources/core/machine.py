@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pepperpy_resources.core import borrowing, outcomes, restoring, upkeep
+from pepperpy_resources.core import borrowing, operating, outcomes, restoring, upkeep
 from pepperpy_resources.core import events as on
+from pepperpy_resources.core.budget import tell_budget
 from pepperpy_resources.core.effects import Effect
 from pepperpy_resources.core.pool import Pool
 from pepperpy_resources.core.settle import relieve
@@ -29,10 +30,16 @@ HANDLERS: dict[type[on.Event], Callable[[Pool, Any], None]] = {
     on.Closed: outcomes.closed,
     on.Tick: upkeep.tick,
     on.Sweep: upkeep.sweep,
-    on.Evict: upkeep.evict,
-    on.Ready: upkeep.ready,
-    on.Drain: upkeep.drain,
-    on.Shut: upkeep.shut,
+    on.Evict: operating.evict,
+    on.Suspend: operating.suspend,
+    on.Resume: operating.resume,
+    on.Resize: operating.resize,
+    on.Reclaim: upkeep.reclaim,
+    on.Allot: operating.allot,
+    on.Inquire: operating.inquire,
+    on.Ready: operating.ready,
+    on.Drain: operating.drain,
+    on.Shut: operating.shut,
     on.Restore: restoring.restore,
 }
 
@@ -52,4 +59,6 @@ def handle(pool: Pool, event: on.Event, now: float) -> list[Effect] | None:
     handler(pool, event)
     if pool.starved:
         relieve(pool)
+    if pool.budgeted:
+        tell_budget(pool)
     return effects

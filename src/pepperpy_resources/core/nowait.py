@@ -23,7 +23,7 @@ Returned = tuple[Lease, Lease | None]
 def acquire_nowait(pool: Pool, event: Acquire, now: float) -> Lease | Wait | None:
     """Grant an idle slot, or queue where every slot is out; the lease or ticket is the effect."""
     resource_id = event.resource_id
-    if pool.modes or pool.keyed or resource_id in pool.named:
+    if pool.modes or pool.intricate or resource_id in pool.named:
         return None
     if not pool.idle or pool.tickets:
         return queue_nowait(pool, event, now)
@@ -46,7 +46,7 @@ def queue_nowait(pool: Pool, event: Acquire, now: float) -> Wait | None:
     """Queue an acquire for which nothing can be opened and no timer need be set."""
     if pool.idle or pool.size < pool.max_size or event.timeout is not None:
         return None
-    if len(pool.tickets) >= pool.max_waiting:
+    if event.priority is not None or len(pool.tickets) >= pool.max_waiting:
         return None
     deadline = now + pool.patient_for
     if deadline < pool.patience:

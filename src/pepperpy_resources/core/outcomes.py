@@ -7,7 +7,7 @@ from typing import Any
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import queueing, states
-from pepperpy_resources.core.borrowing import invalidate, out_of_attempts
+from pepperpy_resources.core.borrowing import check_returned, invalidate, out_of_attempts
 from pepperpy_resources.core.events import (
     CheckFailed,
     CheckPassed,
@@ -47,8 +47,9 @@ def opened(pool: Pool, event: Opened) -> None:
     pool.move(slot, states.OPENED)
     lane.opening -= 1
     lane.failures, lane.error = 0, None
+    lane.forget_at = lane.retry_at
     lane.limit = min(lane.limit * 2, policy.max_opening)
-    slot.born = pool.now
+    slot.born, slot.chance = pool.now, event.chance
     slot.resource = event.resource
     slot.expires = pool.now + policy.max_lifetime * (1 - policy.lifetime_jitter * event.chance)
     pool.lifetimes.set(slot.number, slot.expires)
@@ -80,7 +81,10 @@ def creation_failed(
     lane.failures += 1
     lane.error = error
     lane.limit = 1
-    lane.retry_at = pool.now + pool.policy.backoff.delay(lane.failures, chance)
+    backoff = pool.policy.backoff
+    lane.retry_at = lane.forget_at = pool.now + backoff.delay(lane.failures, chance)
+    if backoff.attempts is not None:
+        lane.forget_at += backoff.max  # else a key nobody waits for would start from none
     if fatal or out_of_attempts(pool, lane):
         for ticket in tuple(lane.tickets.values()):
             queueing.deny(pool, ticket, do.Why.BROKEN, "error", error)
@@ -123,6 +127,8 @@ def back_to_idle(pool: Pool, slot: Slot, row: states.Row) -> None:
     pool.rest(slot)
     if (why := pool.unfit(slot)) is not None:
         pool.close(slot, why)
+    elif row is states.CLEANED and pool.checks_returns:
+        check_returned(pool, slot)
     settle(pool, slot.lane)
 
 

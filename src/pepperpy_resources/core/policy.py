@@ -79,3 +79,4 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     max_hold: float = math.inf  # a lease held longer is overdue
     on_overdue: Literal["report", "revoke"] = "report"
     backoff: Backoff = Backoff()
+    budgeted: bool = False  # a budget allots how many slots it may have

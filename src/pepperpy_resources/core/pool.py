@@ -30,30 +30,23 @@ class Mode(StrEnum):
     DRAINING = "draining"  # nobody is served any more
     FILLING = "filling"  # below min_idle, and a sweep has seen it
     SUSPECTING = "suspecting"  # a check failed: idle slots are checked in the background
+    SUSPENDED = "suspended"  # nobody is served and nothing opened until it is resumed
+    SHRINKING = "shrinking"  # more slots than max_size, since it was lowered
+    RANKED = "ranked"  # a ticket of another priority waits
 
+
+KEEPALIVE_JITTER = 0.25  # a slot's keepalive is up to so much shorter, as its lifetime is
 
 DRAINING, FILLING, SUSPECTING = Mode.DRAINING, Mode.FILLING, Mode.SUSPECTING
+SUSPENDED, SHRINKING, RANKED = Mode.SUSPENDED, Mode.SHRINKING, Mode.RANKED
 
 
 class Pool:
     """One resource type: its slots, leases and queue. Changed by event handlers only."""
 
     def __init__(self, policy: Policy, counters: Counters) -> None:
-        self.policy = policy
+        self.follow(policy)
         self.counters = counters
-        self.name = policy.name
-        self.keyed = policy.keyed
-        self.shared = policy.max_holders > 1
-        self.lifo = policy.order == "lifo"
-        self.checks = policy.check_on_acquire
-        self.fresh_for = policy.fresh_for
-        self.has_reset = policy.has_reset
-        # A returned slot needs more than being laid by.
-        always_checks = self.checks and policy.fresh_for <= 0
-        self.careful = policy.has_reset or policy.keyed or self.shared or always_checks
-        self.max_size = policy.max_size
-        self.patient_for = policy.acquire_timeout
-        self.max_waiting = policy.max_waiting
         self.use, self.use_counts = counters.use_seconds, counters.use_seconds.counts
         self.waited, self.wait_counts = counters.wait_seconds, counters.wait_seconds.counts
 
@@ -64,8 +57,9 @@ class Pool:
         self.size = 0  # slots that count against max_size: all but the abandoned
         # Longest idle first. A plain dict is twice as fast where slots are taken from its end; from
         # anywhere else only an OrderedDict removes without leaving holes to be skipped.
-        self.idle: dict[int, Slot] = {} if self.lifo and not self.keyed else OrderedDict()
-        self.pop_idle = next_out(self.idle)
+        plain = self.lifo and not self.keyed and self.keepalive == math.inf
+        self.idle: dict[int, Slot] = {} if plain else OrderedDict()
+        self.pop_idle = next_out(self.idle, lifo=self.lifo)
         # How many slots are in each state but IDLE and LEASED, whose counts `self.idle` and the
         # rest of `self.slots` give: the hot path changes no count.
         self.counts = {s: 0 for s in State if s not in (states.IDLE, states.LEASED)}
@@ -94,7 +88,41 @@ class Pool:
         self.hook_deadlines: Deadlines[int] = Deadlines()
         self.retries: Deadlines[str] = Deadlines()  # lane key, "" for the pooled lane
         self.lifetimes: Deadlines[int] = Deadlines()  # looked at by sweeps only
+        self.keepalives: Deadlines[int] = Deadlines()  # slots to be checked; sweeps only
+        self.holds: Deadlines[int] = Deadlines()  # leases, by epoch
+        self.sheds: Deadlines[str] = Deadlines()  # lanes whose queue may have to be shed
         self.armed = math.inf  # the earliest Wake asked for
+        self.demand: do.Demand | None = None  # as last told to the budget
+        self.wish: Lane | None = None  # a creation it owes to the next one, once it has a permit
+
+    def follow(self, policy: Policy) -> None:
+        """Take the policy's numbers over: reading them off a Struct of a Struct would be felt."""
+        self.policy = policy
+        self.name = policy.name
+        self.keyed = policy.keyed
+        self.shared = policy.max_holders > 1
+        self.lifo = policy.order == "lifo"
+        self.checks = policy.check_on_acquire
+        self.fresh_for = policy.fresh_for
+        self.has_reset = policy.has_reset
+        self.checks_returns = policy.check_on_return
+        self.max_uses, self.max_hold = policy.max_uses, policy.max_hold
+        self.max_queue_delay = policy.max_queue_delay
+        self.keepalive = policy.keepalive
+        self.budgeted = policy.budgeted
+        limited = min(self.max_uses, self.max_hold, self.max_queue_delay) < math.inf
+        # What the short way does not know: of an acquire, and of a slot that comes back.
+        self.intricate = policy.keyed or limited or policy.budgeted
+        always_checks = self.checks and policy.fresh_for <= 0
+        checked_idle = self.checks_returns or self.keepalive < math.inf
+        self.careful = self.intricate or policy.has_reset or always_checks or checked_idle
+        # Limits that change while it runs. `cap` is the type's own, `permits` the budget's word.
+        self.cap = policy.max_size
+        self.permits = 0.0 if policy.budgeted else math.inf
+        self.max_size = min(self.cap, self.permits)
+        self.min_idle = policy.min_idle
+        self.patient_for = policy.acquire_timeout
+        self.max_waiting = policy.max_waiting
 
     # -- figures
 
@@ -107,10 +135,10 @@ class Pool:
         """Tell whether the limits of the whole type admit one more creation."""
         policy = self.policy
         return (
-            self.size < policy.max_size
+            self.size < self.max_size
             and self.counts[states.OPENING] < policy.max_opening
             # With that many hooks that ignore their deadlines, more would only join the pile.
-            and self.counts[states.ABANDONED] < policy.max_size
+            and self.counts[states.ABANDONED] < self.max_size
         )
 
     # -- moves
@@ -146,6 +174,8 @@ class Pool:
             self.ticket_deadlines.next(),
             self.hook_deadlines.next(),
             self.retries.next(),
+            self.holds.next(),
+            self.sheds.next(),
         )
 
     def hook_started(self, slot: Slot, timeout: float) -> None:
@@ -186,8 +216,9 @@ class Pool:
             lane.opening += 1
             self.promise(slot, promised=True)
 
-    def check(self, slot: Slot, *, promised: bool) -> None:
-        """Start the check hook of an idle slot."""
+    def check(self, slot: Slot, *, promised: bool, background: bool = False) -> None:
+        """Start the check hook of an idle slot; `background`: for no borrower, before or after."""
+        slot.background = background
         self.idle.pop(slot.number, None)
         self.move(slot, states.CHECK)
         self.promise(slot, promised=promised)
@@ -197,9 +228,14 @@ class Pool:
     def rest(self, slot: Slot) -> None:
         """Put a slot that has just become idle where it is found again."""
         self.promise(slot, promised=False)
+        used = slot.used
         self.lay_by(slot, self.now)
         if slot.lane.tickets:
             self.put_back(slot)  # to the end that is handed out: it was made ready for a ticket
+        elif slot.background:
+            slot.used = used  # nobody has used it: it goes on to have been idle longest
+            if isinstance(self.idle, OrderedDict):
+                self.idle.move_to_end(slot.number, last=False)
         # Just made, checked or reset: good for this very turn, even where fresh_for is 0.
         this_turn = min(slot.expires, math.nextafter(self.now, math.inf))
         slot.good_until = max(slot.good_until, this_turn)
@@ -211,6 +247,9 @@ class Pool:
         slot.good_until = slot.expires
         if self.checks:
             slot.good_until = min(slot.expires, now + self.fresh_for)
+        if self.keepalive < math.inf:
+            spread = 1 - KEEPALIVE_JITTER * slot.chance
+            self.keepalives.set(slot.number, now + self.keepalive * spread)
         self.idle[slot.number] = slot
 
     def close(self, slot: Slot, why: do.Reason) -> None:
@@ -264,6 +303,7 @@ class Pool:
         del self.slots[slot.number]
         self.hook_deadlines.drop(slot.number)
         self.lifetimes.drop(slot.number)
+        self.keepalives.drop(slot.number)
         self.leave_lane(slot)
         self.effects.append(do.Gone(slot.number))
         self.seen_gone(slot)
@@ -303,6 +343,8 @@ class Pool:
         """Return why this slot must not be handed out again, or None."""
         if slot.generation != self.generation:
             return do.Reason.CLEANUP if slot.generation < 0 else do.Reason.BROKEN
+        if slot.uses >= self.max_uses:
+            return do.Reason.USES
         return do.Reason.LIFETIME if self.now >= slot.expires else None
 
     def take(self, lane: Lane) -> Slot | None:
@@ -347,8 +389,8 @@ class Pool:
         return slot if len(slot.leases) < self.policy.max_holders else None
 
 
-def next_out(idle: dict[int, Slot]) -> Callable[[], tuple[int, Slot]]:
+def next_out(idle: dict[int, Slot], *, lifo: bool) -> Callable[[], tuple[int, Slot]]:
     """Return what takes the next slot to be handed out from the idle ones."""
-    if isinstance(idle, OrderedDict):
+    if isinstance(idle, OrderedDict) and not lifo:
         return functools.partial(idle.popitem, last=False)
     return idle.popitem

@@ -8,7 +8,7 @@ from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import lending, queueing, states
 from pepperpy_resources.core.effects import Wait
 from pepperpy_resources.core.events import Restore, SavedSlot
-from pepperpy_resources.core.pool import FILLING, Pool
+from pepperpy_resources.core.pool import FILLING, SHRINKING, SUSPENDED, Pool
 from pepperpy_resources.core.settle import settle
 from pepperpy_resources.core.slots import Slot
 
@@ -24,12 +24,24 @@ def restore(pool: Pool, event: Restore) -> None:
         restore_slot(pool, saved, event.chance)
     for ticket in event.tickets:
         restore_ticket(pool, ticket)
-    pool.ready = pool.policy.min_idle == 0
+    restore_limits(pool, event)
+    pool.ready = pool.min_idle == 0
     if not pool.ready:
         pool.modes.add(FILLING)
     for lane in tuple(pool.lanes.values()):
         settle(pool, lane)
     pool.arm(pool.next_due())
+
+
+def restore_limits(pool: Pool, event: Restore) -> None:
+    """Let hold again what operators and the budget have said."""
+    if event.suspended:
+        pool.modes.add(SUSPENDED)
+    if event.permits is not None:
+        pool.permits = event.permits
+        pool.max_size = min(pool.cap, pool.permits)
+    if pool.size > pool.max_size:
+        pool.modes.add(SHRINKING)
 
 
 HOOK_STATES = {
@@ -59,15 +71,14 @@ def restore_slot(pool: Pool, saved: SavedSlot, chance: float) -> None:
     slot.resource = saved.resource
     if slot.attached and state is not states.CLOSING:
         lane.arguments = saved.arguments
-    for lease in saved.leases:
-        pool.leases[lease.epoch] = lease
-        slot.leases[lease.epoch] = lease
-        if not pool.keyed and lease.resource_id != pool.name:
-            pool.named[lease.resource_id] = lease
+    slot.chance = chance
+    restore_leases(pool, slot, saved)
     pool.add(slot)
     pool.lifetimes.set(slot.number, expires)
     if state is states.IDLE:
         pool.idle[slot.number] = slot
+        if pool.keepalive < math.inf:
+            pool.keepalives.set(slot.number, pool.now)
         if saved.doomed:
             pool.close(slot, do.Reason.BROKEN)
     elif saved.hook is not None and state is not states.ABANDONED:
@@ -75,6 +86,17 @@ def restore_slot(pool: Pool, saved: SavedSlot, chance: float) -> None:
         pool.hook_deadlines.set(slot.number, pool.now + timeout)
         if saved.doomed and state in (states.CHECKING, states.RESETTING):
             pool.close(slot, do.Reason.BROKEN)
+
+
+def restore_leases(pool: Pool, slot: Slot, saved: SavedSlot) -> None:
+    """Enter the leases on a surviving slot: they stay valid."""
+    for lease in saved.leases:
+        pool.leases[lease.epoch] = lease
+        slot.leases[lease.epoch] = lease
+        if not pool.keyed and lease.resource_id != pool.name:
+            pool.named[lease.resource_id] = lease
+        if lease.since + pool.max_hold > pool.now or pool.policy.on_overdue == "revoke":
+            lending.limit_hold(pool, lease)  # else it was reported before the crash
 
 
 HOOK_TIMEOUTS = {

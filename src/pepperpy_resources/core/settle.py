@@ -7,14 +7,27 @@ wake nobody.
 
 from __future__ import annotations
 
+import math
+
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import lending, queueing, states
-from pepperpy_resources.core.pool import DRAINING, FILLING, SUSPECTING, Pool
+from pepperpy_resources.core.pool import (
+    DRAINING,
+    FILLING,
+    SHRINKING,
+    SUSPECTING,
+    SUSPENDED,
+    Pool,
+)
 from pepperpy_resources.core.slots import Lane
 
 
 def settle(pool: Pool, lane: Lane) -> None:
     """Serve the lane's tickets in order, and start what the rest of them need."""
+    if lane.tickets and pool.max_queue_delay < math.inf:
+        queueing.shed(pool, lane)
+    if pool.modes and SHRINKING in pool.modes:
+        shrink(pool)
     if lane.tickets:
         serve(pool, lane)
     if pool.modes:
@@ -23,7 +36,7 @@ def settle(pool: Pool, lane: Lane) -> None:
         provide(pool, lane)
     elif pool.keyed and pool.lanes.get(lane.key) is lane:  # else another has taken its key since
         pool.starved.pop(lane.key, None)
-        if not lane.size and pool.now >= lane.retry_at:  # or its backoff would be forgotten
+        if not lane.size and pool.now >= lane.forget_at:  # or its failures would be forgotten
             del pool.lanes[lane.key]
 
 
@@ -39,12 +52,14 @@ def extras(pool: Pool, lane: Lane) -> None:
 
 
 def serve(pool: Pool, lane: Lane) -> None:
-    """Grant what can be granted, oldest ticket first."""
+    """Grant what can be granted, in the order of the tickets."""
+    if pool.modes and SUSPENDED in pool.modes:
+        return
     now, tickets = pool.now, lane.tickets
     while tickets and (pool.idle or pool.shared):
-        ticket = tickets[next(iter(tickets))]
+        ticket = queueing.first(lane)
         if ticket.deadline <= now:  # its Tick is late; it must not be served past its deadline
-            queueing.deny(pool, ticket, do.Why.TIMEOUT, "timeout", lane.error)
+            queueing.time_out(pool, ticket)
             continue
         slot = pool.take(lane)
         if slot is None:
@@ -52,10 +67,20 @@ def serve(pool: Pool, lane: Lane) -> None:
         pool.effects.append(lending.lend_to(pool, ticket, slot, now))
 
 
+def shrink(pool: Pool) -> None:
+    """Close idle slots, longest idle first, until no more are left than max_size admits."""
+    while pool.idle and pool.size - pool.counts[states.CLOSING] > pool.max_size:
+        pool.close(next(iter(pool.idle.values())), do.Reason.RESIZED)
+    if pool.size <= pool.max_size:
+        pool.modes.discard(SHRINKING)
+
+
 def provide(pool: Pool, lane: Lane) -> None:
     """Start a check or a creation for every ticket that none is promised to yet."""
     if pool.size >= pool.max_size and not pool.idle and not pool.keyed:
         return  # the usual state of a busy pool: whatever frees a slot settles this lane again
+    if pool.modes and SUSPENDED in pool.modes:
+        return
     need = len(lane.tickets) - lane.promised
     while need > 0:
         # While a failed check makes all idle slots suspect, they are not worth waiting for:
@@ -79,9 +104,9 @@ def provide(pool: Pool, lane: Lane) -> None:
 
 def lane_may_open(pool: Pool, lane: Lane) -> bool:
     """Tell whether the lane's own limits admit one more creation."""
-    if DRAINING in pool.modes or pool.now < lane.retry_at or lane.opening >= lane.limit:
+    if DRAINING in pool.modes or SUSPENDED in pool.modes:
         return False
-    return lane.slot is None
+    return pool.now >= lane.retry_at and lane.opening < lane.limit and lane.slot is None
 
 
 def may_open(pool: Pool, lane: Lane) -> bool:
@@ -95,19 +120,19 @@ def probe(pool: Pool) -> None:
         if pool.counts[states.CHECKING] >= pool.policy.max_opening:
             return
         if slot.suspect:
-            pool.check(slot, promised=False)
+            pool.check(slot, promised=False, background=True)
     if not pool.counts[states.CHECKING]:
         pool.modes.discard(SUSPECTING)
 
 
 def fill(pool: Pool, lane: Lane) -> None:
     """Open towards min_idle; say so once it is reached."""
-    floor = pool.policy.min_idle
+    floor = pool.min_idle
     coming = pool.counts[states.OPENING] + pool.counts[states.CHECKING] - len(lane.tickets)
     while len(pool.idle) + coming < floor and may_open(pool, lane):
         pool.open(lane)
         coming += 1
-    if len(pool.idle) >= floor or pool.leased + len(pool.idle) >= pool.policy.max_size:
+    if len(pool.idle) >= floor or pool.leased + len(pool.idle) >= pool.cap:
         pool.modes.discard(FILLING)
         become_ready(pool)
 
@@ -125,10 +150,12 @@ def relieve(pool: Pool) -> None:
     A full keyed type makes room by closing the slot that has been idle longest, one for each
     lane that starves.
     """
+    if SUSPENDED in pool.modes:
+        return
     for _ in range(len(pool.starved)):
         if not pool.has_room():
             break
         settle(pool, pool.starved.popitem(last=False)[1])
-    if pool.keyed and pool.size >= pool.policy.max_size:
+    if pool.keyed and pool.size >= pool.cap:  # where a budget is in the way, it makes the room
         while pool.idle and pool.counts[states.CLOSING] < len(pool.starved):
             pool.close(next(iter(pool.idle.values())), do.Reason.IDLE)

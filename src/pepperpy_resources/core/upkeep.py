@@ -1,19 +1,14 @@
-"""What time, the janitor and the operator say: tick, sweep, evict, drain, shut, restore."""
+"""What time and the janitor say: tick, sweep, reclaim."""
 
 from __future__ import annotations
 
-import fnmatch
 import math
-import re
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import lending, queueing, states
-from pepperpy_resources.core.borrowing import is_held, may_stay
+from pepperpy_resources.core.borrowing import leave_to_others
 from pepperpy_resources.core.events import (
-    Drain,
-    Evict,
-    Ready,
-    Shut,
+    Reclaim,
     Sweep,
     Tick,
 )
@@ -35,7 +30,7 @@ def tick(pool: Pool, _: Tick) -> None:
     for ticket in queueing.overdue_tickets(pool):
         lane = queueing.lane_of(pool, ticket)
         lanes[lane.key] = lane
-        queueing.deny(pool, ticket, do.Why.TIMEOUT, "timeout", lane.error)
+        queueing.time_out(pool, ticket)
     for lane in lanes.values():
         settle(pool, lane)
     for number in pool.hook_deadlines.pop_due(pool.now):
@@ -43,10 +38,56 @@ def tick(pool: Pool, _: Tick) -> None:
         hook_overdue(pool, slot)
         settle(pool, slot.lane)
     for name in pool.retries.pop_due(pool.now):
-        waiting = pool.lanes.get(name or None)
-        if waiting is not None:
-            settle(pool, waiting)
+        retry(pool, name)
+    for name in pool.sheds.pop_due(pool.now):
+        crowded = pool.lanes.get(name or None)
+        if crowded is not None:
+            settle(pool, crowded)
+    for epoch in pool.holds.pop_due(pool.now):
+        hold_overdue(pool, pool.leases[epoch])
     pool.arm(pool.next_due())
+
+
+def retry(pool: Pool, name: str) -> None:
+    """Open again after a backoff; a key nobody waits for is forgotten, with its failures, later."""
+    lane = pool.lanes.get(name or None)
+    if lane is not None:
+        settle(pool, lane)
+        if pool.keyed and pool.now < lane.forget_at:
+            pool.retries.set(name, lane.forget_at)
+
+
+def hold_overdue(pool: Pool, lease: do.Lease) -> None:
+    """Report a lease held too long, once; end it if the spec says so."""
+    revoked = pool.policy.on_overdue == "revoke"
+    pool.counters.overdue += 1
+    pool.effects.append(do.Overdue(lease, revoked))
+    if revoked:
+        revoke(pool, lease, do.Reason.OVERDUE)
+
+
+def reclaim(pool: Pool, event: Reclaim) -> None:
+    """End the leases whose owners have ended, those that are still there."""
+    for epoch in event.epochs:
+        lease = pool.leases.get(epoch)
+        if lease is None:
+            pool.counters.stale += 1
+            continue
+        pool.counters.leaked += 1
+        pool.effects.append(do.Leaked(lease))
+        revoke(pool, lease, do.Reason.LEAKED)
+
+
+def revoke(pool: Pool, lease: do.Lease, why: do.Reason) -> None:
+    """End a lease on our side; its resource is closed, for its holder may still use it."""
+    slot = pool.slots[lease.slot]
+    lending.end_late(pool, lease, slot)
+    leave_to_others(pool, slot)
+    if not slot.leases:
+        pool.close(slot, why)
+    elif slot.state is states.LEASED:
+        pool.detach(slot)
+    settle(pool, slot.lane)
 
 
 def hook_overdue(pool: Pool, slot: Slot) -> None:
@@ -74,7 +115,8 @@ def sweep(pool: Pool, _: Sweep) -> None:
         slot = pool.slots[number]
         if slot.state is states.IDLE:  # a leased one is closed when it comes back
             pool.close(slot, do.Reason.LIFETIME)
-    floor = pool.policy.min_idle
+    check_quiet(pool)
+    floor = pool.min_idle
     for slot in idle_too_long(pool, floor):
         pool.close(slot, do.Reason.IDLE)
     while pool.ended:
@@ -87,6 +129,21 @@ def sweep(pool: Pool, _: Sweep) -> None:
         settle(pool, pool.lane(None))
 
 
+def check_quiet(pool: Pool) -> None:
+    """Check idle slots that nobody has used for `keepalive`, never more than half of the idle."""
+    due = pool.keepalives.pop_due(pool.now)
+    most = (len(pool.idle) + 1) // 2
+    for number in due:
+        slot = pool.slots[number]
+        if slot.state is not states.IDLE:
+            continue  # it is set again when it comes back
+        if most:
+            most -= 1
+            pool.check(slot, promised=False, background=True)
+        else:
+            pool.keepalives.set(number, pool.now)  # with the next sweep
+
+
 def idle_too_long(pool: Pool, floor: int) -> list[Slot]:
     """Return the slots that idled out, all but `floor` of the idle ones at most."""
     due: list[Slot] = []
@@ -95,90 +152,3 @@ def idle_too_long(pool: Pool, floor: int) -> list[Slot]:
             break
         due.append(slot)
     return due
-
-
-def evict(pool: Pool, event: Evict) -> None:
-    """Take matching resources out: idle ones closed, leased ones detached or, by force, ended."""
-    pool.counters.cleanups["call"] += 1
-    matches = re.compile(fnmatch.translate("*" if event.pattern is None else event.pattern)).match
-    awaited: set[int] = set()
-    touched: list[Slot] = []
-    for slot in tuple(pool.slots.values()):
-        if any(matches(name) for name in names(pool, slot)):
-            take_out(pool, slot, force=event.force)
-            touched.append(slot)
-            if slot.state is states.CLOSING:
-                awaited.add(slot.number)
-    pool.answer_when_gone(event, awaited)
-    for slot in touched:
-        settle(pool, slot.lane)
-
-
-def names(pool: Pool, slot: Slot) -> list[str]:
-    """Return what a cleanup pattern is matched against: ids of leases, the key, or `type:`."""
-    if pool.keyed:
-        return [slot.lane.key or ""]
-    ids = [lease.resource_id for lease in slot.leases.values()]
-    return [name if ":" in name else f"{name}:" for name in ids] or [f"{pool.name}:"]
-
-
-def take_out(pool: Pool, slot: Slot, *, force: bool) -> None:
-    """Close this slot as soon as that is allowed."""
-    if is_held(slot):
-        if force:
-            lending.end_all(pool, slot)
-            pool.leave_lane(slot)
-            pool.close(slot, do.Reason.CLEANUP)
-        elif slot.state is states.LEASED:
-            pool.detach(slot)
-    elif slot.state is states.OPENING:
-        pool.doom(slot)
-    elif slot.state in states.CLOSE:
-        pool.close(slot, do.Reason.CLEANUP)
-
-
-def ready(pool: Pool, event: Ready) -> None:
-    """Answer when min_idle has been reached once."""
-    if DRAINING in pool.modes:
-        pool.effects.append(do.Deny(0, do.Why.CLOSED, pool.name))
-    elif not pool.ready:
-        pool.unready.append(pool.wait(event).ticket)
-
-
-def drain(pool: Pool, event: Drain) -> None:
-    """Deny everyone who waits, close what is idle, wait for the leases."""
-    pool.ignoring = event.ignoring
-    stop_serving(pool)
-    awaited = {
-        slot.number
-        for slot in pool.slots.values()
-        if slot.state is not states.ABANDONED and not may_stay(pool, slot)
-    }
-    pool.answer_when_gone(event, awaited)
-
-
-def stop_serving(pool: Pool) -> None:
-    """Deny the queue, close idle slots, and cancel creations nobody will use."""
-    pool.modes = {DRAINING}
-    for ticket in tuple(pool.tickets.values()):
-        queueing.deny(pool, ticket, do.Why.CLOSED, "refused")
-    for slot in tuple(pool.slots.values()):
-        if slot.state in (states.IDLE, states.CHECKING):
-            pool.close(slot, do.Reason.SHUTDOWN)
-        elif slot.state is states.OPENING:
-            pool.hook_started(slot, pool.policy.close_timeout)
-            pool.effects.append(do.Abandon(slot.number))
-    pool.effects.extend(do.Deny(n, do.Why.CLOSED, pool.name) for n in pool.unready)
-    pool.unready.clear()
-
-
-def shut(pool: Pool, event: Shut) -> None:
-    """End every lease and close everything."""
-    if DRAINING not in pool.modes:
-        stop_serving(pool)
-    for slot in tuple(pool.slots.values()):
-        lending.end_all(pool, slot)
-        if slot.state in states.CLOSE:
-            pool.close(slot, do.Reason.SHUTDOWN)
-    awaited = {n for n, slot in pool.slots.items() if slot.state is not states.ABANDONED}
-    pool.answer_when_gone(event, awaited)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import OrderedDict
+from itertools import islice
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=int | str)
@@ -55,6 +56,12 @@ class Deadlines(Generic[K]):
             heapq.heappop(heap)
         soonest = heap[0][0] if heap else math.inf
         return min(soonest, self._queue[next(iter(self._queue))]) if self._queue else soonest
+
+    def first(self) -> K:
+        """Return the key that comes due next; of two at the same time, the lower."""
+        self.next()  # clears dead entries off the top of the heap
+        soonest = [(at, key) for key, at in islice(self._queue.items(), 1)]
+        return min(soonest + self._heap[:1])[1]
 
     def pop_due(self, now: float) -> list[K]:
         """Remove and return every key whose time has come, earliest first."""
