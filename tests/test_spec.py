@@ -456,6 +456,7 @@ def test_a_budget_bounds_a_type_without_a_limit_of_its_own() -> None:
 
 def test_the_policy_lacks_no_field_of_the_spec_by_accident() -> None:
     flags = {"has_check", "has_reset", "has_close", "check_on_acquire", "check_on_return"}
+    flags.add("budgeted")
     assert set(Policy.__struct_fields__) - flags <= set(ResourceSpec.__struct_fields__)
 
 

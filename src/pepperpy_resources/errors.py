@@ -81,6 +81,10 @@ class AcquireTimeout(ResourceError, TimeoutError):
     """No resource became free before the deadline of the acquire."""
 
 
+class TypeSuspended(AcquireTimeout, ClosedError):
+    """The deadline passed while the type was suspended: it serves again once it is resumed."""
+
+
 class AskTimeout(ResourceError, TimeoutError):
     """An actor did not answer before the deadline of the question."""
 
@@ -93,8 +97,16 @@ class QueueFull(OverloadError):
     """`max_waiting` acquires are already queued."""
 
 
+class Overloaded(OverloadError):
+    """The queue has stood for long, and this acquire waited longer than `max_queue_delay`."""
+
+
 class BrokenError(ResourceError):
     """What the resource stands for is down; `__cause__` is the last failure."""
+
+
+class BackendDown(AcquireTimeout, BrokenError):
+    """The deadline passed while creations failed; `__cause__` is the last failure."""
 
 
 class OpenFailedError(BrokenError):

@@ -11,7 +11,18 @@ from __future__ import annotations
 from pepperpy_resources.actors.metrics import Collect
 from pepperpy_resources.actors.pool import Describe
 from pepperpy_resources.core.effects import Lease
-from pepperpy_resources.core.events import Acquire, Discard, Drain, Evict, Ready, Release, Sweep
+from pepperpy_resources.core.events import (
+    Acquire,
+    Discard,
+    Drain,
+    Evict,
+    Ready,
+    Release,
+    Resize,
+    Resume,
+    Suspend,
+    Sweep,
+)
 
 __all__ = [
     "Acquire",
@@ -23,5 +34,8 @@ __all__ = [
     "Lease",
     "Ready",
     "Release",
+    "Resize",
+    "Resume",
+    "Suspend",
     "Sweep",
 ]

@@ -186,6 +186,7 @@ class ResourceSpec(_Named, Generic[T], metaclass=_SpecMeta, frozen=True, kw_only
             has_close=self.close is not None or may_close_itself(self.factory),
             check_on_acquire="acquire" in (self.check_on or ()),
             check_on_return="return" in (self.check_on or ()),
+            budgeted=self.budget is not None,
         )
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from pepperpy_resources import DefaultResourceManager
 from pepperpy_resources.actors.host import Cell
+from pepperpy_resources.actors.performer import Look
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.snapshot import PoolSnapshot
@@ -50,8 +51,9 @@ def delivered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 
 
 def borrowing(seen: list[tuple[str, Any]]) -> list[str]:
-    """Return the kinds of the messages since the last look, but those of hooks."""
-    kinds = [type(message).__name__ for _, message in seen if not isinstance(message, on.Outcome)]
+    """Return what was sent since the last look, but by hooks and by the supervisor to itself."""
+    own = on.Outcome | Look
+    kinds = [type(message).__name__ for _, message in seen if not isinstance(message, own)]
     seen.clear()
     return kinds
 

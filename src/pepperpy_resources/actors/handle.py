@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from pepperpy_resources.actors.host import Cell
     from pepperpy_resources.spec import ResourceSpec
 
-PUBLIC = (on.Acquire, on.Release, on.Discard, on.Sweep, on.Evict, on.Drain, on.Ready, Describe)
+PUBLIC = (
+    on.Acquire,
+    on.Release,
+    on.Discard,
+    on.Sweep,
+    on.Evict,
+    on.Suspend,
+    on.Resume,
+    on.Resize,
+    on.Drain,
+    on.Ready,
+    Describe,
+)
 
 
 class ActorHandle:
@@ -97,10 +109,15 @@ class ActorHandle:
 # What a turn relies on. A wrong type is refused here, where the mistake is: inside a turn it would
 # be an unexpected exception, and those crash the supervisor.
 FIELDS: dict[type[Any], dict[str, tuple[type[Any], ...]]] = {
-    on.Acquire: {"resource_id": (str,), "arguments": (dict, type(None))},
+    on.Acquire: {
+        "resource_id": (str,),
+        "arguments": (dict, type(None)),
+        "priority": (int, type(None)),
+    },
     on.Release: {"resource_id": (str,), "epoch": (int, type(None))},
     on.Discard: {"resource_id": (str,), "epoch": (int, type(None))},
     on.Evict: {"pattern": (str, type(None))},
+    on.Resize: {"max_size": (int, float, type(None)), "min_idle": (int, type(None))},
 }
 
 

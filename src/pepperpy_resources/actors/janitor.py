@@ -30,7 +30,7 @@ class TypesChanged(msgspec.Struct, frozen=True):
 
 def sweep_interval(policy: Policy, cleanup_interval: float) -> float:
     """Return the seconds between two sweeps: a quarter of the shortest duration they watch."""
-    watched = min(policy.idle_timeout, policy.max_lifetime) / 4
+    watched = min(policy.idle_timeout, policy.max_lifetime, policy.keepalive) / 4
     return max(SHORTEST, min(cleanup_interval, watched))
 
 

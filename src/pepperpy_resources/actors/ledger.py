@@ -68,6 +68,8 @@ class Ledger:
         self.ended: OrderedDict[int, str] = OrderedDict()  # leases ended by us: epoch -> id
         self.leases: dict[int, Lease] = {}
         self.draining = False
+        self.suspended = False
+        self.permits: float | None = None  # of a budget
         self.last_slot = 0
         self.last_ticket = 0
         self.timer: asyncio.TimerHandle | None = None
@@ -109,6 +111,8 @@ class Ledger:
             last_slot=self.last_slot,
             last_ticket=self.last_ticket,
             chance=chance,
+            suspended=self.suspended,
+            permits=self.permits,
         )
 
     def _saved(self, entry: Entry, leases: tuple[Lease, ...]) -> on.SavedSlot:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from asyncio import Future
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
+from pepperpy_resources.actors.budget import Claim
 from pepperpy_resources.actors.host import ASK, LATER, say
 from pepperpy_resources.actors.ledger import Entry
+from pepperpy_resources.actors.owners import LOOK_EVERY, report_leaked, report_overdue
 from pepperpy_resources.actors.refusals import refusal
 from pepperpy_resources.actors.reply import Failure, Promise
 from pepperpy_resources.actors.type_state import TypeState
@@ -17,6 +23,10 @@ from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import Release
 
 
+class Look(msgspec.Struct, frozen=True):
+    """Look for leases whose owner has ended, and for deadlocks; a type tells itself."""
+
+
 class Performer:
     """Performs effects for one incarnation of a supervisor."""
 
@@ -24,6 +34,7 @@ class Performer:
         self.state = state
         self.ledger = state.ledger
         self.hooks = state.hooks
+        self.look_at = -math.inf  # when to look for ended owners again, if someone has to wait
         self.returned: list[int] = []  # slots whose lease ended in the turn that runs
 
     def perform(self, effects: list[do.Effect], message: on.Event, reply: Any) -> Any:
@@ -59,6 +70,9 @@ class Performer:
         """Keep the asker for a later event."""
         ledger, ticket = self.ledger, effect.ticket
         ledger.last_ticket = ticket
+        if effect.since >= self.look_at and ledger.leases:
+            self.look_at = effect.since + LOOK_EVERY
+            self.state.cell.deliver(Look())
         if reply is ASK:
             promise = Promise(Future(loop=self.state.loop), ticket)
             ledger.waiting[ticket] = promise, effect
@@ -73,7 +87,8 @@ class Performer:
 
     def deny(self, effect: do.Deny, *_: Any) -> Any:
         """Refuse, with an error a person can act on."""
-        error = refusal(self.state.pool, effect)
+        waiting = self.ledger.waiting.get(effect.ticket)
+        error = refusal(self.state.pool, effect, None if waiting is None else waiting[1].event)
         if effect.why is do.Why.CLOSED and self.state.parked is not None:
             error = self.state.parked_error()
         if not effect.ticket:
@@ -136,6 +151,35 @@ class Performer:
         """Forget a lease that ended on our side."""
         self.ledger.ended.pop(effect.epoch, None)
 
+    def overdue(self, effect: do.Overdue, *_: Any) -> None:
+        """Say who holds a lease for too long."""
+        age = self.state.pool.now - effect.lease.since
+        report = functools.partial(report_overdue, revoked=effect.revoked)
+        self.state.loop.call_soon(report, self.state, effect.lease, age)
+
+    def leaked(self, effect: do.Leaked, *_: Any) -> None:
+        """Say who ended without giving a lease back."""
+        age = self.state.pool.now - effect.lease.since
+        self.state.loop.call_soon(report_leaked, self.state, effect.lease, age)
+
+    def suspended(self, effect: do.Suspended, *_: Any) -> None:
+        """Note that the type is suspended, or no more."""
+        self.ledger.suspended = effect.suspended
+
+    def resized(self, effect: do.Resized, *_: Any) -> None:
+        """Note the limits that hold from now on, for the next incarnation too."""
+        state = self.state
+        state.policy = msgspec.structs.replace(
+            state.policy, max_size=effect.max_size, min_idle=effect.min_idle
+        )
+        if state.policy.budgeted:
+            self.ledger.permits = effect.permits
+
+    def demand(self, effect: do.Demand, *_: Any) -> None:
+        """Tell the budget what this type has and wants."""
+        if self.state.budget is not None:
+            self.state.budget.deliver(Claim(self.state.policy.name, effect))
+
     def wake(self, effect: do.Wake, *_: Any) -> None:
         """Set the type's one timer."""
         if self.ledger.timer is not None:
@@ -164,4 +208,9 @@ PERFORM: dict[type[do.Effect], Callable[..., Any]] = {
     do.Forget: Performer.forget,
     do.Wake: Performer.wake,
     do.Report: Performer.report,
+    do.Overdue: Performer.overdue,
+    do.Leaked: Performer.leaked,
+    do.Suspended: Performer.suspended,
+    do.Resized: Performer.resized,
+    do.Demand: Performer.demand,
 }

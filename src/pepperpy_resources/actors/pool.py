@@ -8,7 +8,7 @@ import msgspec
 
 from pepperpy_resources.actors.base import LoopActor
 from pepperpy_resources.actors.host import LATER, Cell
-from pepperpy_resources.actors.performer import Performer
+from pepperpy_resources.actors.performer import Look, Performer
 from pepperpy_resources.actors.reply import Failure
 from pepperpy_resources.actors.type_state import TypeState
 from pepperpy_resources.clock import chance
@@ -24,6 +24,9 @@ from pepperpy_resources.errors import SupervisorCrashed
 
 class Describe(msgspec.Struct, frozen=True):
     """Ask a resource type for a `PoolSnapshot`."""
+
+
+NOTED = frozenset((on.Drain, on.Shut, on.Sweep))
 
 
 class ResourceSupervisor(LoopActor):
@@ -74,17 +77,33 @@ class ResourceSupervisor(LoopActor):
                 return outcome
             if outcome is not None:
                 return self.performer.wait(outcome, message, reply)
-        elif kind is on.Drain or kind is on.Shut:
-            self.ledger.draining = self.state.parked is None
+        elif kind in NOTED:
+            self._note(kind)
         effects = handle(self.pool, message, self._now())
         if effects is None:
             return self._other(message, reply)
         return self.performer.perform(effects, message, reply)
 
     def _other(self, message: Any, reply: Any) -> Any:
+        if isinstance(message, Look):
+            return self._look()
         if isinstance(message, Describe):
             return snapshot(self.pool, self._now())
         return super().turn(message, reply)
+
+    def _note(self, kind: type[on.Event]) -> None:
+        """Do what goes with an event but is not the machine's business."""
+        if kind is on.Sweep:
+            self.cell.deliver(Look())
+        else:
+            self.ledger.draining = self.state.parked is None
+
+    def _look(self) -> None:
+        """Reclaim what ended owners left behind; see whether the others wait for each other."""
+        ended = self.state.owners.ended()
+        if ended:
+            self.turn(on.Reclaim(ended), None)
+        self.state.look_around()
 
     def reconcile(self, message: Any, _reply: Any, answer: Any) -> Any:
         """Mend the ledger after a crash in this message's turn (law 10)."""

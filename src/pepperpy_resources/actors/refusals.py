@@ -7,27 +7,36 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pepperpy_resources.core import states
 from pepperpy_resources.core.effects import Deny, Lease, Why
+from pepperpy_resources.core.events import Acquire
+from pepperpy_resources.core.queueing import INTERVAL
 from pepperpy_resources.errors import (
     AcquireTimeout,
+    BackendDown,
     KeywordsRefused,
     LeaseIdInUse,
     ManagerStopped,
     NotLeased,
     OpenFailedError,
+    Overloaded,
     QueueFull,
     ResourceError,
+    TypeSuspended,
 )
 
 if TYPE_CHECKING:
     from pepperpy_resources.core.pool import Pool
 
 
+MANY = 1000  # leases or tickets that are too many to be looked through for one error
+
 ASYNCIO_EVENTS = asyncio.events.__file__
 
 
-def refusal(pool: Pool, deny: Deny) -> ResourceError:
-    """Return the error for a denial, with the last failure as its cause."""
+def refusal(pool: Pool, deny: Deny, asked: Any = None) -> ResourceError:
+    """Return the error for a denial of what was `asked`, with the last failure as its cause."""
     error = BUILDERS[deny.why](pool, deny)
+    if deny.why in WAITED and isinstance(asked, Acquire):
+        error.args = (f"{error}{entanglement(pool, asked)}",)
     if isinstance(deny.error, BaseException):
         error.__cause__ = deny.error
     return error
@@ -38,7 +47,7 @@ def standing(pool: Pool) -> str:
     slots = {"idle": len(pool.idle), "leased": pool.leased}
     slots.update({str(state): n for state, n in pool.counts.items() if n})
     states_now = ", ".join(f"{n} {state}" for state, n in slots.items())
-    text = f"{states_now} of at most {pool.policy.max_size:g}; {len(pool.tickets)} waiting"
+    text = f"{states_now} of at most {pool.max_size:g}; {len(pool.tickets)} waiting"
     oldest = next(iter(pool.leases.values()), None)
     return text if oldest is None else f"{text}; oldest lease {holder(pool, oldest)}"
 
@@ -75,14 +84,50 @@ def where(site: Any) -> str:
 def timed_out(pool: Pool, deny: Deny) -> ResourceError:
     """Tell an exhausted pool from one whose resources cannot be made."""
     text = f"no {pool.name!r} resource became free in time: {standing(pool)}"
-    if pool.counts[states.ABANDONED] >= pool.policy.max_size:
-        hint = "too many hooks ignore their deadlines: find the hook that hangs"
+    if pool.counts[states.ABANDONED] >= pool.max_size > 0:
+        hint = "Too many hooks ignore their deadlines: find the hook that hangs"
     elif deny.error is not None:
         cause = type(deny.error).__name__
-        hint = f"creations fail with {cause} (see the cause): mend what the factory connects to"
+        hint = f"Creations fail with {cause} (see the cause): mend what the factory connects to"
+    elif pool.max_size < pool.cap:
+        hint = "The other types of its budget hold the rest: raise the budget's limit"
     else:
-        hint = "hold leases for less time, raise max_size, or wait longer (acquire_timeout)"
-    return AcquireTimeout(f"{text}. {hint[0].upper()}{hint[1:]}.")
+        hint = "Hold leases for less time, raise max_size, or wait longer (acquire_timeout)"
+    kind = AcquireTimeout if deny.error is None else BackendDown
+    return kind(f"{text}. {hint}.")
+
+
+def entanglement(pool: Pool, asked: Acquire) -> str:
+    """Say it where a task waits for what it holds itself, or where all holders wait."""
+    if asked.owner is None or len(pool.leases) > MANY or len(pool.tickets) > MANY:
+        return ""
+    leases = list(pool.leases.values())
+    own = next((lease for lease in leases if lease.owner is asked.owner), None)
+    text = ""
+    if own is not None:
+        text = f" The same owner waits here and has {holder(pool, own)}: lease once, pass it on."
+    waiting = {id(ticket.event.owner) for ticket in pool.tickets.values()} | {id(asked.owner)}
+    if leases and all(lease.owner and id(lease.owner) in waiting for lease in leases):
+        text += " Every holder is itself waiting here: nobody will ever give anything back."
+    return text
+
+
+def suspended(pool: Pool, _: Deny) -> ResourceError:
+    """Say that an operator has suspended the type."""
+    return TypeSuspended(
+        f"{pool.name!r} is suspended and leases nothing: {standing(pool)}. Wait longer, or "
+        "resume() it."
+    )
+
+
+def overloaded(pool: Pool, _: Deny) -> ResourceError:
+    """Say that the queue was too slow for too long."""
+    return Overloaded(
+        f"acquires of {pool.name!r} have not been served within max_queue_delay="
+        f"{pool.max_queue_delay:g} s for {INTERVAL} times as long, so whoever waits longer is "
+        f"refused: {standing(pool)}. Shed load, raise max_size, hold leases for less time, or "
+        "raise max_queue_delay."
+    )
 
 
 def queue_full(pool: Pool, _: Deny) -> ResourceError:
@@ -144,4 +189,7 @@ BUILDERS = {
     Why.NOT_LEASED: not_leased,
     Why.KEYWORDS: keywords,
     Why.BROKEN: broken,
+    Why.OVERLOADED: overloaded,
+    Why.SUSPENDED: suspended,
 }
+WAITED = (Why.TIMEOUT, Why.OVERLOADED)

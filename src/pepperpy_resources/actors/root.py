@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from pepperpy_resources.actors.base import LoopActor
+from pepperpy_resources.actors.budget import BudgetActor, Leave
 from pepperpy_resources.actors.host import Cell, Crashed, Host, say
 from pepperpy_resources.actors.janitor import Janitor, TypesChanged
 from pepperpy_resources.actors.metrics import MetricsActor
+from pepperpy_resources.actors.owners import deadlocked, report_deadlock
 from pepperpy_resources.actors.pool import ResourceSupervisor
 from pepperpy_resources.actors.reply import Failure
 from pepperpy_resources.actors.type_state import TypeState
-from pepperpy_resources.core.policy import Intensity
+from pepperpy_resources.core.policy import Budget, Intensity
 from pepperpy_resources.core.restart import RestartLog
 from pepperpy_resources.errors import ActorDead, ManagerStopped
 
@@ -79,6 +81,7 @@ class Root:
         RootSupervisor.launch(self.cell, self)
         self._add(METRICS, lambda cell: MetricsActor.launch(cell, self))
         self._cleanup_interval = cleanup_interval
+        self._deadlock: set[str] = set()  # the types it was last said of
 
     def start_janitor(self) -> None:
         """Start the janitor, after the types there are at the start."""
@@ -96,6 +99,9 @@ class Root:
     def add_type(self, spec: ResourceSpec[Any]) -> TypeState:
         """Start the supervisor of one resource type."""
         state = TypeState(spec, self.host.loop, self.context)
+        state.look_around = self.look_around
+        if spec.budget is not None:
+            state.budget = self._budget(spec.budget)
         child = self._add(
             spec.name, lambda cell: ResourceSupervisor.launch(cell, state), spec.restart
         )
@@ -107,6 +113,24 @@ class Root:
         self.types_changed()
         return state
 
+    def _budget(self, budget: Budget) -> Cell:
+        """Return where the actor of this budget lives; it is started before its first type."""
+        path = f":budget:{budget.name}"
+        child = self.children.get(path)
+        if child is None:
+            child = self._add(
+                path, lambda cell: BudgetActor.launch(cell, self, budget.name, budget.limit)
+            )
+        return child.cell
+
+    def look_around(self) -> None:
+        """Say so, once, when types have come to wait for each other for ever."""
+        types = list(self.types.values())
+        found = deadlocked(types)
+        if found - self._deadlock:
+            self.host.loop.call_soon(report_deadlock, found, types)
+        self._deadlock = found
+
     def remove_type(self, name: str) -> None:
         """End a type's supervisor; its resources are closed before."""
         state = self.types.pop(name)
@@ -114,7 +138,13 @@ class Root:
         if child is not None:
             self.end_child(child)
         state.hooks.workers.stop()
+        self.leave_budget(state)
         self.types_changed()
+
+    def leave_budget(self, state: TypeState) -> None:
+        """Free what a type that has ended held of its budget."""
+        if state.budget is not None:
+            state.budget.deliver(Leave(state.policy.name))
 
     def types_changed(self) -> None:
         """Let the janitor plan anew."""
@@ -134,6 +164,7 @@ class Root:
             if child.state is not None:
                 child.state.parked = crash.error
                 child.state.give_up()
+                self.leave_budget(child.state)
 
     def carry_on(self) -> None:
         """Restart who is down once the root has failed: the stop that follows needs them."""
@@ -214,6 +245,7 @@ class RootSupervisor(LoopActor):
         else:
             child.cell.end("failed", state.last_word)
             state.give_up()
+            self.root.leave_budget(state)
         if child.revival is None:
             child.revival = self.cell.host.loop.call_later(
                 REVIVE_AFTER, self.cell.deliver, Revive(path)

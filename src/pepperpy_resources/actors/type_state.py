@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from pepperpy_resources.actors.hooks import Hooks
 from pepperpy_resources.actors.host import Cell
 from pepperpy_resources.actors.ledger import Ledger
+from pepperpy_resources.actors.owners import OwnerWatch
 from pepperpy_resources.actors.reply import Failure, Promise, Reply
 from pepperpy_resources.clock import now_of
 from pepperpy_resources.core import events as on
@@ -35,6 +37,9 @@ class TypeState:
         self.policy: Policy = spec.policy()
         self.counters = Counters()
         self.ledger = Ledger()
+        self.owners = OwnerWatch(self.ledger)
+        self.look_around: Callable[[], None] = lambda: None  # set by the root: sees all types
+        self.budget: Cell | None = None  # set by the root
         self.loop = loop
         self.now = now_of(loop)
         self.cell: Cell  # set by the root, which makes both

@@ -93,13 +93,15 @@ class Share:
 
 @dataclass(slots=True)
 class Book:
-    """One budget's books: they are complete once every type has said its word."""
+    """One budget's books; nothing is given before everyone who is `expected` has said its word."""
 
     limit: int
     shares: dict[str, Share] = field(default_factory=dict[str, Share])
+    expected: set[str] = field(default_factory=set[str])  # after a crash: who may hold permits
 
     def tell(self, name: str, demand: Demand) -> dict[str, int]:
         """Take a type's word; return who has how many permits from now on, where that changed."""
+        self.expected.discard(name)
         share = self.shares.get(name)
         if share is None:
             self.shares[name] = Share(demand, int(demand.permits))
@@ -109,6 +111,7 @@ class Book:
 
     def leave(self, name: str) -> dict[str, int]:
         """Strike a type out: what it held is free."""
+        self.expected.discard(name)
         self.shares.pop(name, None)
         return self.divide()
 
@@ -119,6 +122,8 @@ class Book:
 
     def divide(self) -> dict[str, int]:
         """Give what is free to who has waited longest; ask for more where that is not enough."""
+        if self.expected:
+            return {}
         before = {name: share.permits for name, share in self.shares.items()}
         by_wait = sorted(self.shares.values(), key=lambda share: share.demand.since)
         for share in by_wait:

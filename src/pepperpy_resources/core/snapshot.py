@@ -9,7 +9,7 @@ import msgspec
 from pepperpy_resources.core import states
 from pepperpy_resources.core.counters import Counters
 from pepperpy_resources.core.events import shown
-from pepperpy_resources.core.pool import DRAINING, Pool
+from pepperpy_resources.core.pool import DRAINING, SUSPENDED, Pool
 
 
 class LeaseView(msgspec.Struct, frozen=True):
@@ -51,13 +51,16 @@ class PoolSnapshot(msgspec.Struct, frozen=True):
     acquired: int
     generation: int
     draining: bool
+    suspended: bool
+    overdue: int
+    leaked: int
 
 
 def snapshot(pool: Pool, now: float) -> PoolSnapshot:
     """Return the pool as it stands at `now`; costs one step per lease and ticket."""
     return PoolSnapshot(
         name=pool.name,
-        max_size=pool.policy.max_size,
+        max_size=pool.max_size,
         slots=slots_by_state(pool),
         leases=tuple(
             LeaseView(x.resource_id, x.epoch, x.slot, now - x.since, x.owner, x.site)
@@ -72,6 +75,9 @@ def snapshot(pool: Pool, now: float) -> PoolSnapshot:
         acquired=pool.counters.acquired,
         generation=pool.generation,
         draining=DRAINING in pool.modes,
+        suspended=SUSPENDED in pool.modes,
+        overdue=pool.counters.overdue,
+        leaked=pool.counters.leaked,
     )
 
 
@@ -96,6 +102,8 @@ class Figures(msgspec.Struct, frozen=True):
     closed: dict[str, int]
     cleanups: dict[str, int]
     stale: int
+    overdue: int
+    leaked: int
     wait_seconds: tuple[tuple[int, ...], float]
     use_seconds: tuple[tuple[int, ...], float]
     open_seconds: tuple[tuple[int, ...], float]
@@ -110,7 +118,7 @@ def figures(pool: Pool, now: float) -> Figures:
         resource_type=pool.name,
         active=len(pool.leases),
         slots=slots_by_state(pool),
-        limit=pool.policy.max_size,
+        limit=pool.max_size,
         waiting=len(pool.tickets),
         oldest_lease_age=now - oldest.since if oldest is not None else 0.0,
         acquires={"ok": counters.acquired, **counters.acquires},
@@ -119,6 +127,8 @@ def figures(pool: Pool, now: float) -> Figures:
         closed=dict(counters.closed),
         cleanups=dict(counters.cleanups),
         stale=counters.stale,
+        overdue=counters.overdue,
+        leaked=counters.leaked,
         wait_seconds=counters.wait_seconds.copy(immediate),
         use_seconds=counters.use_seconds.copy(),
         open_seconds=counters.open_seconds.copy(),

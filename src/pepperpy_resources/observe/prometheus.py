@@ -206,9 +206,17 @@ def counters(rows: Rows) -> Iterator[Metric]:
     stale = CounterMetricFamily(
         "pepperpy_stale_events", "Messages that came too late to matter.", labels=TYPE
     )
+    overdue = CounterMetricFamily(
+        "pepperpy_leases_overdue", "Leases held longer than max_hold.", labels=TYPE
+    )
+    leaked = CounterMetricFamily(
+        "pepperpy_leases_leaked", "Leases whose owner ended without a release.", labels=TYPE
+    )
     for labels, figure in rows:
         opened.add_metric(labels, figure.opened)
         stale.add_metric(labels, figure.stale)
+        overdue.add_metric(labels, figure.overdue)
+        leaked.add_metric(labels, figure.leaked)
         split = (
             (acquires, figure.acquires),
             (errors, figure.errors),
@@ -218,7 +226,7 @@ def counters(rows: Rows) -> Iterator[Metric]:
         for family, counts in split:
             for label, count in counts.items():
                 family.add_metric([*labels, label], count)
-    yield from (acquires, errors, opened, closed, cleanups, stale)
+    yield from (acquires, errors, opened, closed, cleanups, stale, overdue, leaked)
 
 
 def histograms(rows: Rows) -> Iterator[Metric]:
@@ -285,6 +293,8 @@ def total(types: list[Figures]) -> Figures:
         closed=added([f.closed for f in types]),
         cleanups=added([f.cleanups for f in types]),
         stale=sum(f.stale for f in types),
+        overdue=sum(f.overdue for f in types),
+        leaked=sum(f.leaked for f in types),
         wait_seconds=merged([f.wait_seconds for f in types]),
         use_seconds=merged([f.use_seconds for f in types]),
         open_seconds=merged([f.open_seconds for f in types]),

@@ -33,6 +33,8 @@ def type_summary(figure: Figures) -> dict[str, Any]:
         "errors": figure.errors,
         "opened": figure.opened,
         "closed": figure.closed,
+        "overdue": figure.overdue,
+        "leaked": figure.leaked,
         "mean_wait": mean(figure.wait_seconds),
         "mean_use": mean(figure.use_seconds),
         "mean_open": mean(figure.open_seconds),

@@ -34,6 +34,9 @@ class TypeNode(msgspec.Struct, frozen=True):
     opened: int
     closed: int
     acquired: int
+    overdue: int
+    leaked: int
+    suspended: bool
     last_error: str
 
 
@@ -83,10 +86,11 @@ def child_node(child: Child) -> Node:
     """Return one child of the root."""
     now = child.cell.host.loop.time()
     kinds = {":metrics": "MetricsActor", ":janitor": "Janitor"}
+    kind = "BudgetActor" if child.cell.path.startswith(":budget:") else "ResourceSupervisor"
     state = child.state
     return actor_node(
         child.cell,
-        kinds.get(child.cell.path, "ResourceSupervisor"),
+        kinds.get(child.cell.path, kind),
         restarts=child.log.total,
         restarts_left=child.log.left(now),
         uptime=now - child.started_at,
@@ -144,6 +148,9 @@ def type_node(seen: PoolSnapshot, last_error: str) -> TypeNode:
         opened=seen.opened,
         closed=seen.closed,
         acquired=seen.acquired,
+        overdue=seen.overdue,
+        leaked=seen.leaked,
+        suspended=seen.suspended,
         last_error=last_error,
     )
 
@@ -184,6 +191,10 @@ def type_lines(node: TypeNode, leases: int) -> list[str]:
     text = [f"slots: {slots} ({limit}); opened {node.opened}, closed {node.closed}"]
     queue = f"leases granted: {node.acquired}; waiting: {node.waiting}"
     text.append(queue + (f" (oldest {node.oldest_wait:.3f} s)" if node.waiting else ""))
+    if node.suspended:
+        text.append("suspended: acquires wait until it is resumed")
+    if node.overdue or node.leaked:
+        text.append(f"leases overdue: {node.overdue}, leaked: {node.leaked}")
     if node.last_error:
         text.append(f"last error: {node.last_error}")
     for lease in node.leases[:leases]:
