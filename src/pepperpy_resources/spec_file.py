@@ -158,10 +158,10 @@ def _refuse(name: str, field: str, written: object, given: object, why: Refusal)
     allowed = why.allowed.replace(DURATION, TOML_DURATION).replace("math.inf", "inf")
     allowed = allowed.replace("True or False", "true or false")
     allowed = allowed.replace("None", "inf" if number else "left out")
-    got = why.got or shown(written)
+    as_written = shown(written)
     part = why.part.removeprefix(".")
-    if part and isinstance(written, dict) and part in written:
-        got = shown(cast("dict[str, object]", written)[part])
-    elif field in HOOKS and given is not why:
-        got = f"{shown(written)}, which is {why.got or shown(given)}"
+    parts = cast("dict[str, object]", written) if isinstance(written, dict) else {}
+    got = shown(parts[part]) if part in parts else why.got or as_written
+    if field in HOOKS and given is not why:
+        got = f"{as_written}, which is {why.got or shown(given)}"
     raise invalid(name, field + why.part, allowed, got) from why.cause
