@@ -1,13 +1,11 @@
-"""What the façade keeps of each resource type, and what it says about ids that lead nowhere."""
+"""What the façade keeps of each resource type: its way to it."""
 
 from __future__ import annotations
 
 import asyncio
-import difflib
 import math
 import sys
 import traceback
-from collections.abc import Iterable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +19,7 @@ from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import Acquire, Discard, Release
 from pepperpy_resources.errors import (
     AcquireTimeout,
-    InvalidResourceId,
     OpenFailedError,
-    UnknownResourceType,
     UsageError,
 )
 
@@ -143,37 +139,3 @@ class Gate:
             self.deliver(Release(lease.resource_id, lease.epoch))
         else:
             self.deliver(Discard(lease.resource_id, lease.epoch))
-
-
-def id_error(resource_id: object, known: Iterable[str]) -> UsageError:
-    """Return the error for an id that names no declared type."""
-    if not isinstance(resource_id, str):
-        return InvalidResourceId(
-            f"a resource id is a str of the form 'type:name', not {type(resource_id).__name__}"
-        )
-    name = resource_id.partition(":")[0]
-    if not name or not resource_id.strip():
-        return InvalidResourceId(
-            f"{resource_id!r} is no resource id: it must be of the form 'type:name'"
-        )
-    types = sorted(known)
-    if name in types:
-        return bare_id_error(resource_id, name)
-    nearest = difflib.get_close_matches(name, types, n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-    return UnknownResourceType(
-        f"{name!r} is no declared resource type (known: {', '.join(types) or 'none'}){hint}"
-    )
-
-
-def bare_id_error(resource_id: str, name: str, *, keyed: bool = False) -> InvalidResourceId:
-    """Return the error for `acquire("db")` and `acquire("db:")`."""
-    if keyed:
-        return InvalidResourceId(
-            f"{resource_id!r} names no resource: {name!r} is a keyed type, say which one, as in "
-            f'acquire("{name}:<name>")'
-        )
-    return InvalidResourceId(
-        f'{resource_id!r} names no lease: use lease("{name}"), which needs no id, or '
-        f'acquire("{name}:<name>")'
-    )
