@@ -3,73 +3,45 @@
 import copy
 import functools
 import math
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from decimal import Decimal
+from itertools import repeat
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pepperpy_resources.core.policy import Policy
 from pepperpy_resources.errors import InvalidSpec
-from pepperpy_resources.spec import Backoff, Intensity, ResourceSpec, SpecFields, resource_spec
+from pepperpy_resources.spec import (
+    Backoff,
+    Budget,
+    Intensity,
+    ResourceSpec,
+    SpecFields,
+    resource_spec,
+)
+from tests import spec_kit
+from tests.spec_kit import (
+    AsyncCallableHook,
+    Broken,
+    CallableHook,
+    async_context,
+    async_generator,
+    async_hook,
+    build,
+    connect,
+    context,
+    generator,
+    hook,
+    make,
+)
 
-
-async def connect(dsn: str = "") -> str:
-    return dsn
-
-
-def make(dsn: str = "") -> str:
-    return dsn
-
-
-async def async_generator() -> AsyncGenerator[str, None]:
-    yield ""
-
-
-def generator() -> Generator[str, None, None]:
-    yield ""
-
-
-async_context = asynccontextmanager(async_generator)
-context = contextmanager(generator)
-
-
-def hook(resource: object) -> bool:
-    return resource is not None
-
-
-async def async_hook(resource: object) -> bool:
-    return resource is not None
-
-
-class CallableHook:
-    def __call__(self, resource: object) -> bool:
-        return resource is not None
-
-
-class AsyncCallableHook:
-    async def __call__(self, resource: object) -> bool:
-        return resource is not None
-
-
-class Broken:
-    """Iterating it fails."""
-
-    def __iter__(self) -> Any:
-        raise OSError("secret")
+KIT = spec_kit.__name__
 
 
 def numbered(rows: list[Any]) -> list[str]:
     return [f"{row[0]}-{number}" for number, row in enumerate(rows)]
-
-
-def build(**fields: Any) -> ResourceSpec[Any]:
-    return ResourceSpec(**{"name": "db", "factory": connect, **fields})
 
 
 DEFAULTS: dict[str, object] = {
@@ -78,36 +50,46 @@ DEFAULTS: dict[str, object] = {
     "reset": None,
     "on_acquire": None,
     "is_connection_error": None,
+    "on_exception": None,
     "max_size": 10,
     "min_idle": 0,
     "max_opening": 4,
     "keyed": False,
     "max_holders": 1,
+    "budget": None,
     "order": "lifo",
     "acquire_timeout": 30.0,
     "max_waiting": None,
+    "max_queue_delay": None,
+    "priority": 0,
+    "ageing": 1.0,
     "create_timeout": 30.0,
     "check_timeout": 5.0,
     "reset_timeout": 5.0,
     "close_timeout": 5.0,
     "check_on": frozenset[str](),
     "fresh_for": 0.5,
+    "keepalive": None,
     "idle_timeout": 600.0,
     "max_lifetime": 1800.0,
     "lifetime_jitter": 0.25,
+    "max_uses": None,
+    "max_hold": None,
+    "on_overdue": "report",
+    "borrow_stack": "line",
     "backoff": Backoff(min=0.1, factor=2.0, max=10.0, jitter=0.2, attempts=None),
     "restart": Intensity(restarts=3, period=5.0),
-    "borrow_stack": "line",
+    "required": True,
+    "depends_on": (),
     "offload": False,
     "thread_bound": False,
 }
 HOOKS = ("close", "check", "reset", "on_acquire")
 DEADLINES = ("create_timeout", "check_timeout", "reset_timeout", "close_timeout")
-DURATIONS = ("acquire_timeout", *DEADLINES, "fresh_for", "idle_timeout", "max_lifetime")
-NOT_BUILT = (
-    "on_exception", "max_queue_delay", "keepalive", "max_uses", "max_hold", "on_overdue",
-    "required", "depends_on", "priority", "budget", "scope", "placement",
+DURATIONS = (
+    "acquire_timeout", "ageing", *DEADLINES, "fresh_for", "idle_timeout", "max_lifetime",
 )  # fmt: skip
+NOT_BUILT = ("scope", "placement")
 
 
 def test_every_field_has_its_default() -> None:
@@ -148,6 +130,28 @@ ACCEPTED: list[Accepted] = [
     ("order", "fifo", "fifo", {}),
     ("acquire_timeout", 0, 0.0, {}),
     ("acquire_timeout", math.inf, math.inf, {}),
+    ("max_size", None, None, {"budget": Budget("all", 5)}),
+    ("on_exception", "keep", "keep", {}),
+    ("on_exception", "discard", "discard", {"reset": hook}),
+    ("on_exception", "reset", "reset", {"reset": hook}),
+    ("budget", Budget("all", 1), Budget("all", 1), {}),
+    ("min_idle", 5, 5, {"budget": Budget("all", 5)}),
+    ("max_queue_delay", timedelta(milliseconds=500), 0.5, {}),
+    ("max_queue_delay", 29.9, 29.9, {}),
+    ("priority", -9, -9, {}),
+    ("priority", 9, 9, {}),
+    ("ageing", 0.1, 0.1, {}),
+    ("keepalive", 599, 599.0, {"check": hook}),
+    ("keepalive", 601, 601.0, {"check": hook, "min_idle": 1}),
+    ("max_uses", 1, 1, {}),
+    ("max_hold", timedelta(minutes=1), 60.0, {}),
+    ("on_overdue", "revoke", "revoke", {"max_hold": 1}),
+    ("required", False, False, {}),
+    ("depends_on", ["b", "a", "b"], ("b", "a"), {}),
+    ("depends_on", iter(["b"]), ("b",), {}),
+    ("depends_on", {"b": 1}, ("b",), {}),
+    ("check_on", ["return"], frozenset({"return"}), {"check": hook}),
+    ("check_on", ("return", "acquire"), frozenset({"acquire", "return"}), {"check": hook}),
     ("max_waiting", 0, 0, {}),
     ("max_waiting", None, None, {}),
     *[(field, timedelta(seconds=45), 45.0, {}) for field in DURATIONS],
@@ -188,7 +192,8 @@ WORD = "a printable word without whitespace or any of :*?[] and not led by '#'"
 WHOLE = "an int >= {} (below 2**63)"
 TAKES = "a def or async def that takes the resource, or None"
 ON_THREAD = "a plain def with thread_bound=True, which runs it there"
-CHECK_ON = "a set that holds 'acquire' or nothing ('return' is not built yet)"
+CHECK_ON = "a set that holds 'acquire', 'return' or nothing"
+NAMES = "a list of names of resource types"
 POSITIVE = "seconds or a timedelta, > 0"
 REFUSED: list[Refused] = [
     ("factory", None, "callable: it makes one resource", "None", {}),
@@ -198,11 +203,11 @@ REFUSED: list[Refused] = [
         for field in HOOKS
         for value, shown in (
             ("pg://me:hunter2@db", "a value of type str"),
-            (async_generator, f"{__name__}.async_generator"),
-            (context, f"{__name__}.generator"),
+            (async_generator, f"{KIT}.async_generator"),
+            (context, f"{KIT}.generator"),
         )
     ],
-    ("is_connection_error", async_hook, "a plain def that takes", f"{__name__}.async_hook", {}),
+    ("is_connection_error", async_hook, "a plain def that takes", f"{KIT}.async_hook", {}),
     ("is_connection_error", OSError("secret"), "a plain def that", "a value of type OSError", {}),
     *[
         (field, value, WHOLE.format(least), shown, {})
@@ -212,6 +217,7 @@ REFUSED: list[Refused] = [
             ("max_opening", 1),
             ("max_holders", 1),
             ("max_waiting", 0),
+            ("max_uses", 1),
         )
         for value, shown in (
             (least - 1, str(least - 1)),
@@ -223,7 +229,7 @@ REFUSED: list[Refused] = [
             (math.inf, "inf"),
         )
     ],
-    ("max_size", None, "an int >= 1, or None with keyed=True", "None", {}),
+    ("max_size", None, "an int >= 1, or None with keyed=True or a budget", "None", {}),
     ("min_idle", None, WHOLE.format(0), "None", {}),
     ("min_idle", 11, "at most max_size (10)", "11", {}),
     ("min_idle", 1, "0 with keyed=True", "1", {"keyed": True}),
@@ -231,7 +237,7 @@ REFUSED: list[Refused] = [
     ("max_holders", 2, "1 with a reset hook", "2", {"keyed": True, "reset": hook}),
     *[
         (field, value, "True or False", shown, {})
-        for field in ("keyed", "offload", "thread_bound")
+        for field in ("keyed", "required", "offload", "thread_bound")
         for value, shown in ((1, "1"), (None, "None"), ("yes", "'yes'"))
     ],
     ("order", "lru", "'lifo' or 'fifo'", "'lru'", {}),
@@ -265,7 +271,48 @@ REFUSED: list[Refused] = [
     ("max_lifetime", 29, "at least create_timeout (30.0 s)", "29.0", {}),
     ("check_on", "acquire", CHECK_ON, "'acquire'", {"check": hook}),
     ("check_on", 3, CHECK_ON, "3", {"check": hook}),
-    ("check_on", {"return"}, CHECK_ON, "'return' in it", {"check": hook}),
+    ("check_on", {"idle"}, CHECK_ON, "'idle' in it", {"check": hook}),
+    ("check_on", repeat("return"), CHECK_ON, "more than 1000 items", {"check": hook}),
+    ("depends_on", "a", NAMES, "'a'", {}),
+    ("depends_on", None, NAMES, "None", {}),
+    ("depends_on", ["a", "b:c"], NAMES, "'b:'... in it", {}),
+    ("depends_on", ["a", 3], NAMES, "3 in it", {}),
+    ("depends_on", repeat("a"), NAMES, "more than 1000 items", {}),
+    ("depends_on", Broken(), NAMES, "an iterable that raised OSError", {}),
+    ("depends_on", ["a", "db"], "without the type's own name", "('a', 'db')", {}),
+    ("on_exception", "close", "'keep' or 'reset' or 'discard' or None (as the", "'close'", {}),
+    ("on_exception", "reset", "'keep', 'discard' or None without a reset", "'reset'", {}),
+    ("on_exception", "keep", "'reset', 'discard' or None with a", "'keep'", {"reset": hook}),
+    *[("priority", at, "an int >= -9 and <= 9", str(at), {}) for at in (-10, 10, 0.5, True, None)],
+    ("ageing", math.inf, f"{POSITIVE}, finite", "inf", {}),
+    ("ageing", 0, f"{POSITIVE}, finite", "0", {}),
+    *[
+        (field, value, f"{POSITIVE}, finite or None (", shown, {"check": hook})
+        for field in ("max_queue_delay", "keepalive", "max_hold")
+        for value, shown in ((0, "0"), (math.inf, "inf"), (math.nan, "nan"), ("1", "'1'"))
+    ],
+    ("max_queue_delay", 30, "less than acquire_timeout (30.0 s)", "30.0", {}),
+    ("keepalive", 60, "None without a check hook", "60.0", {}),
+    (
+        "keepalive",
+        600,
+        "less than idle_timeout (600.0 s) with min_idle=0",
+        "600.0",
+        {"check": hook},
+    ),
+    (
+        "keepalive",
+        1800,
+        "less than max_lifetime (1800.0 s)",
+        "1800.0",
+        {"check": hook, "min_idle": 1},
+    ),
+    ("on_overdue", "kill", "'report' or 'revoke'", "'kill'", {}),
+    ("on_overdue", "revoke", "'report' without max_hold", "'revoke'", {}),
+    ("budget", 5, "of type Budget or None (a limit of its own only)", "5", {}),
+    ("budget.limit", Budget("all", 0), WHOLE.format(1), "0", {}),
+    ("budget.name", Budget("pg://me:hunter2@db", 1), WORD, "'pg:'...", {}),
+    ("min_idle", 6, "at most budget.limit (5)", "6", {"budget": Budget("all", 5)}),
     ("check_on", ["acquire", 3], CHECK_ON, "3 in it", {"check": hook}),
     ("check_on", Broken(), CHECK_ON, "an iterable that raised OSError", {"check": hook}),
     ("check_on", ["acquire"], "left out or empty without a check hook", "{'acquire'}", {}),
@@ -285,15 +332,15 @@ REFUSED: list[Refused] = [
     ("restart.restarts", Intensity(restarts=-1), WHOLE.format(0), "-1", {}),
     ("restart.period", Intensity(period=math.nan), f"{POSITIVE}, finite", "nan", {}),
     *[
-        ("close", hook, "left out: the factory closes", f"{__name__}.hook", {"factory": factory})
+        ("close", hook, "left out: the factory closes", f"{KIT}.hook", {"factory": factory})
         for factory in (async_generator, generator, async_context, context)
     ],
     *[
-        ("factory", factory, ON_THREAD, f"{__name__}.{factory.__name__}", {"thread_bound": True})
+        ("factory", factory, ON_THREAD, f"{KIT}.{factory.__name__}", {"thread_bound": True})
         for factory in (connect, async_generator, generator, async_context, context)
     ],
     *[
-        (field, async_hook, ON_THREAD, f"{__name__}.async_hook", {"factory": make} | bound)
+        (field, async_hook, ON_THREAD, f"{KIT}.async_hook", {"factory": make} | bound)
         for field in HOOKS
         for bound in ({"thread_bound": True}, {"thread_bound": True, "offload": True})
     ],
@@ -390,14 +437,25 @@ def test_the_policy_holds_the_same_numbers() -> None:
         name="db", has_check=True, has_close=True, check_on_acquire=True, fresh_for=2.0,
         max_waiting=7,
     )  # fmt: skip
+    numbers: dict[str, Any] = {
+        "max_queue_delay": 0.5, "priority": 3, "ageing": 2.0, "keepalive": 60.0, "max_uses": 100,
+        "max_hold": 5.0, "on_overdue": "revoke",
+    }  # fmt: skip
+    new = build(check=async_hook, check_on=["return"], **numbers)
+    assert new.policy() == Policy(name="db", has_check=True, check_on_return=True, **numbers)
     unlimited = build(keyed=True, max_size=None, reset=hook, check=hook, check_on=())
     assert unlimited.policy() == Policy(
         name="db", keyed=True, max_size=math.inf, has_reset=True, has_check=True
     )
 
 
+def test_a_budget_bounds_a_type_without_a_limit_of_its_own() -> None:
+    assert build(max_size=None, budget=Budget("all", 7)).policy().max_size == 7
+    assert build(max_size=9, budget=Budget("all", 7)).policy().max_size == 9
+
+
 def test_the_policy_lacks_no_field_of_the_spec_by_accident() -> None:
-    flags = {"has_check", "has_reset", "has_close", "check_on_acquire"}
+    flags = {"has_check", "has_reset", "has_close", "check_on_acquire", "check_on_return"}
     assert set(Policy.__struct_fields__) - flags <= set(ResourceSpec.__struct_fields__)
 
 
@@ -411,48 +469,7 @@ def test_repr_shows_what_differs_from_the_defaults_and_no_secret() -> None:
     )
     local = f"{__name__}.test_repr_shows_what_differs_from_the_defaults_and_no_secret.<locals>"
     assert repr(spec) == (
-        f"ResourceSpec(name='db', factory=partial({__name__}.connect), close={local}.<lambda>,"
-        f" check=<{__name__}.CallableHook object>, max_size=3, check_on=frozenset({{'acquire'}}))"
+        f"ResourceSpec(name='db', factory=partial({KIT}.connect), close={local}.<lambda>,"
+        f" check=<{KIT}.CallableHook object>, max_size=3, check_on=frozenset({{'acquire'}}))"
     )
-    assert spec.__rich_repr__()[1] == ("factory", f"partial({__name__}.connect)")
-
-
-def sample(resource: object) -> object:
-    return resource
-
-
-NUMBERS = st.integers() | st.floats() | st.timedeltas() | st.booleans() | st.decimals()
-JUNK = st.recursive(
-    st.none()
-    | NUMBERS
-    | st.integers(10**300, 10**6000)
-    | st.complex_numbers()
-    | st.text(max_size=5)
-    | st.binary(max_size=5)
-    | st.sampled_from(["acquire", "return", "lifo", "full", "a:b", "#a"])
-    | st.sampled_from([object(), object, sample, connect, generator, context, ..., Broken()])
-    | st.builds(Backoff, NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.none() | NUMBERS)
-    | st.builds(Intensity, NUMBERS, NUMBERS),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=2),
-    max_leaves=4,
-)
-
-
-@pytest.mark.parametrize("field", ["name", "factory", *DEFAULTS, *NOT_BUILT])
-@given(value=JUNK, keyed=st.booleans())
-def test_any_value_is_normalised_or_refused_by_name(
-    field: str, value: object, *, keyed: bool
-) -> None:
-    try:
-        spec = build(**{"check": sample, "keyed": keyed, "factory": make, field: value})
-    except InvalidSpec as refusal:
-        told = str(refusal).partition(": ")[2]
-        # A field may be valid by itself and make another one a contradiction: that is named.
-        blamed = {"create_timeout": "max_lifetime", "max_size": "min_idle", "check": "check_on",
-                  "thread_bound": "factory"}  # fmt: skip
-        assert told.startswith((field, blamed.get(field, field)))
-        return
-    assert build(**{name: getattr(spec, name) for name in spec.__struct_fields__}) == spec
-    assert all(type(getattr(spec, name)) is float for name in (*DURATIONS, "lifetime_jitter"))
-    assert isinstance(spec.policy(), Policy)
-    assert repr(spec).startswith("ResourceSpec(name=")
+    assert spec.__rich_repr__()[1] == ("factory", f"partial({KIT}.connect)")

@@ -7,8 +7,9 @@ types too, because msgspec does so only when it decodes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
+from itertools import islice
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -30,6 +31,7 @@ Rule = Callable[[object], object]
 _FORBIDDEN = ":*?[]"  # ":" ends the type in a resource id; the others are cleanup patterns
 _SHOWN = 60  # characters of a given string that an error repeats
 _SHOWN_ITEMS = 3
+_MOST_ITEMS = 1000  # of a list that is given
 _SHOWN_BITS = 64
 
 
@@ -45,18 +47,31 @@ def type_name(value: object) -> object:
     return value
 
 
-def whole(least: int, *, none: str = "") -> Rule:
-    """Make the rule of an int of at least `least`; `none` says what None means if allowed."""
-    allowed = f"an int >= {least} (below 2**63)" + (f" or None ({none})" if none else "")
+def optional(rule: Rule, *, none: str) -> Rule:
+    """Make a rule that takes None too; `none` says what it means."""
+
+    def either(value: object) -> object:
+        if value is None:
+            return None
+        stored = rule(value)
+        if isinstance(stored, Refusal) and not stored.part:
+            return stored._replace(allowed=f"{stored.allowed} or None ({none})")
+        return stored
+
+    return either
+
+
+def whole(least: int, most: int | None = None, *, none: str = "") -> Rule:
+    """Make the rule of an int from `least` to `most`; `none` says what None means if allowed."""
+    allowed = f"an int >= {least} " + ("(below 2**63)" if most is None else f"and <= {most}")
+    limit = 2**63 - 1 if most is None else most
 
     def rule(value: object) -> object:
-        if value is None and none:
-            return None
         if not isinstance(value, int) or isinstance(value, bool):
             return Refusal(allowed)
-        return int(value) if least <= value < 2**63 else Refusal(allowed)
+        return int(value) if least <= value <= limit else Refusal(allowed)
 
-    return rule
+    return optional(rule, none=none) if none else rule
 
 
 def ratio(allowed: str, fits: Callable[[float], bool]) -> Rule:
@@ -69,8 +84,8 @@ def ratio(allowed: str, fits: Callable[[float], bool]) -> Rule:
     return rule
 
 
-def seconds(*, zero: str = "", forever: str = "") -> Rule:
-    """Make the rule of a duration; `zero` and `forever` say what 0 and inf mean if allowed."""
+def seconds(*, zero: str = "", forever: str = "", none: str = "") -> Rule:
+    """Make the rule of a duration; the arguments say what 0, inf and None mean if allowed."""
     allowed = f"seconds or a timedelta, {f'>= 0 (0 = {zero})' if zero else '> 0'}"
     allowed += f", math.inf = {forever}" if forever else ", finite"
 
@@ -79,17 +94,17 @@ def seconds(*, zero: str = "", forever: str = "") -> Rule:
         above = given > 0 or (given == 0 and bool(zero))
         return given if above and (forever or given < math.inf) else Refusal(allowed)
 
-    return rule
+    return optional(rule, none=none) if none else rule
 
 
-def one_of(*words: str) -> Rule:
-    """Make the rule of a string out of `words`."""
+def one_of(*words: str, none: str = "") -> Rule:
+    """Make the rule of a string out of `words`; `none` says what None means if allowed."""
     allowed = " or ".join(repr(word) for word in words)
 
     def rule(value: object) -> object:
         return value if isinstance(value, str) and value in words else Refusal(allowed)
 
-    return rule
+    return optional(rule, none=none) if none else rule
 
 
 def flag(value: object) -> object:
@@ -110,22 +125,42 @@ def hook(allowed: str, *kinds: FactoryKind, optional: bool = True) -> Rule:
     return rule
 
 
-def check_moments(value: object) -> object:
-    """Rule of `check_on`, stored as a frozenset; None is left for the spec to fill in."""
-    allowed = "a set that holds 'acquire' or nothing ('return' is not built yet)"
-    if value is None:
-        return None
+def moments(*words: str) -> Rule:
+    """Make the rule of `check_on`, stored as a frozenset; None is left for the spec to fill in."""
+    allowed = "a set that holds " + ", ".join(repr(word) for word in words) + " or nothing"
+
+    def rule(value: object) -> object:
+        if value is None:
+            return None
+        stored = _texts(value, one_of(*words), allowed)
+        return stored if isinstance(stored, Refusal) else frozenset(stored)
+
+    return rule
+
+
+def type_names(value: object) -> object:
+    """Rule of names of resource types, stored as a tuple in the order given, each once."""
+    stored = _texts(value, type_name, "a list of names of resource types")
+    return stored if isinstance(stored, Refusal) else tuple(dict.fromkeys(stored))
+
+
+def _texts(value: object, each: Rule, allowed: str) -> list[str] | Refusal:
+    """Return the strings that `value` iterates over, or why one of them is refused."""
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         return Refusal(allowed)
-    moments: set[str] = set()
+    stored: list[str] = []
     try:
-        for moment in cast("Iterable[object]", value):
-            if not isinstance(moment, str) or moment != "acquire":
-                return Refusal(allowed, f"{shown(moment)} in it")
-            moments.add(moment)
+        for item in cast("Iterable[object]", value):
+            result = each(item)
+            if not isinstance(result, str):
+                got = result.got if isinstance(result, Refusal) else ""
+                return Refusal(allowed, f"{got or shown(item)} in it")
+            stored.append(result)
+            if len(stored) > _MOST_ITEMS:  # an iterator may have no end
+                return Refusal(allowed, f"more than {_MOST_ITEMS} items")
     except Exception as failure:  # noqa: BLE001 - an iterator is the user's code
         return Refusal(allowed, f"an iterable that raised {type(failure).__name__}")
-    return frozenset(moments)
+    return stored
 
 
 def parts(kind: type[msgspec.Struct], rules: dict[str, Rule]) -> Rule:
@@ -147,6 +182,15 @@ def parts(kind: type[msgspec.Struct], rules: dict[str, Rule]) -> Rule:
 
 def shown(value: object) -> str:
     """Return the value for an error: plain data as written, anything else without contents."""
+    if isinstance(value, frozenset | tuple):  # two kinds that the fields are stored as
+        items = cast("Collection[object]", value)
+        text = ", ".join(_shown_item(item) for item in islice(items, _SHOWN_ITEMS))
+        text += ", ..." if len(items) > _SHOWN_ITEMS else ""
+        return f"({text})" if isinstance(value, tuple) else f"{{{text}}}"
+    return _shown_item(value)
+
+
+def _shown_item(value: object) -> str:
     if callable(value):
         return describe(value)
     if isinstance(value, str):
@@ -155,9 +199,6 @@ def shown(value: object) -> str:
         return f"an int of {value.bit_length()} bits"
     if value is None or isinstance(value, int | float | timedelta):
         return repr(value)
-    if isinstance(value, frozenset):
-        items = list(cast("frozenset[object]", value))
-        return f"{{{', '.join(shown(item) for item in items[:_SHOWN_ITEMS])}}}"
     return _by_type(value)
 
 

@@ -2,8 +2,8 @@
 
 A spec is frozen. Durations may be given as `timedelta` or seconds and are stored as float
 seconds. Every mistake raises `InvalidSpec` where the spec is made, naming the field, the value
-given and what is allowed (the rules are in `_rules.py`). Names of the design that are not built
-yet are refused, never ignored.
+given and what is allowed (the tables are in `_rules.py` and `_contradictions.py`). Names of the
+design that are not built yet are refused, never ignored.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, Unpack, over
 import msgspec
 
 from pepperpy_resources._callables import describe, may_close_itself
-from pepperpy_resources._rules import check_call, check_contradictions, stored_value
-from pepperpy_resources.core.policy import Backoff, Intensity, Policy
+from pepperpy_resources._contradictions import check_budgets, check_contradictions
+from pepperpy_resources._rules import check_call, stored_value
+from pepperpy_resources.core.policy import Backoff, Budget, Intensity, Policy
 from pepperpy_resources.errors import DuplicateResourceType, InvalidSpec
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ else:
 
     T = TypeVar("T")
 
-__all__ = ["Backoff", "Intensity", "ResourceSpec", "Seconds", "resource_spec"]
+__all__ = ["Backoff", "Budget", "Intensity", "ResourceSpec", "Seconds", "resource_spec"]
 
 Seconds = float | timedelta
 Hook = Callable[[T], object]  # a def, or an async def that is awaited
@@ -69,25 +70,41 @@ class ResourceSpec(_Named, Generic[T], metaclass=_SpecMeta, frozen=True, kw_only
         reset: runs on return, before the next borrower. on_acquire: runs in the borrower's task;
         a failure discards the resource and the next is tried. is_connection_error: takes an
         exception and says whether the other side is gone, which retires the whole generation.
+        on_exception: what `lease()` left by an exception does: "reset", "discard" or "keep".
+        None: "reset" with a reset hook; without one "keep", and "discard" for a cancellation or
+        another BaseException.
     Limits:
-        max_size: resources at most (keyed: None for no limit). min_idle: kept ready. max_opening:
-        creations at once. keyed: one resource per id, made by `factory(resource_id, **keywords)`.
-        max_holders: of one keyed resource at once. order: "lifo" or "fifo" hand-out; waiting
-        acquires are always served in their order.
+        max_size: resources at most (None for no limit: keyed, or a budget). min_idle: kept
+        ready. max_opening: creations at once. keyed: one resource per id, made by
+        `factory(resource_id, **keywords)`. max_holders: of one keyed resource at once.
+        budget: `Budget(name, limit)`, at most `limit` resources of all types that name it.
+        order: "lifo" or "fifo" hand-out; waiting acquires of one priority are always served in
+        their order.
     Waiting:
         acquire_timeout: seconds, 0 for not at all, math.inf for ever. max_waiting: queue limit.
+        max_queue_delay: seconds; a queue that stands longer is shed (None: never). priority: of
+        acquires that name none, -9..9. ageing: seconds of waiting that count as one priority more.
     Deadlines of the hooks:
         create_timeout, check_timeout, reset_timeout, close_timeout.
     Health:
-        check_on: {"acquire"} where there is a check. fresh_for: not checked if opened, checked,
-        reset or given back within it; 0 checks whatever comes from a borrower, unless it was reset.
+        check_on: of "acquire" and "return"; {"acquire"} where there is a check. fresh_for: not
+        checked if opened, checked, reset or given back within it; 0 checks whatever comes from a
+        borrower, unless it was reset. keepalive: an idle resource is checked in the background
+        once it was not known to be good for so long (None: never).
     Retirement:
         idle_timeout, max_lifetime; a lifetime is up to lifetime_jitter (a fraction) shorter.
+        max_uses: leases of one resource before it is closed (None: no limit).
+    Leases:
+        max_hold: a lease held longer is overdue (None: never). on_overdue: "report", or "revoke",
+        which ends the lease besides. borrow_stack: "line", "full" or "off", how much a lease
+        remembers of where it was taken.
     Failure:
         backoff: pauses after failed creations. restart: crashes of the supervising actor until
         the type is parked.
-    Where and what:
-        borrow_stack: "line", "full" or "off", how much a lease remembers of where it was taken.
+    Readiness:
+        required: `wait_ready` waits for this type. depends_on: names of the types it needs, which
+        start before it and stop after it.
+    Where:
         offload: plain def hooks run on threads. thread_bound: always on the one of their resource.
     """
 
@@ -99,15 +116,21 @@ class ResourceSpec(_Named, Generic[T], metaclass=_SpecMeta, frozen=True, kw_only
     on_acquire: Hook[T] | None = None
     is_connection_error: Callable[[BaseException], bool] | None = None
 
+    on_exception: Literal["keep", "reset", "discard"] | None = None
+
     max_size: int | None = 10
     min_idle: int = 0
     max_opening: int = 4
     keyed: bool = False
     max_holders: int = 1
+    budget: Budget | None = None
 
     order: Literal["lifo", "fifo"] = "lifo"
     acquire_timeout: Seconds = 30.0
     max_waiting: int | None = None
+    max_queue_delay: Seconds | None = None
+    priority: int = 0
+    ageing: Seconds = 1.0
 
     create_timeout: Seconds = 30.0
     check_timeout: Seconds = 5.0
@@ -117,15 +140,23 @@ class ResourceSpec(_Named, Generic[T], metaclass=_SpecMeta, frozen=True, kw_only
     # Stored as a frozenset: {"acquire"} where there is a check hook, unless given.
     check_on: Iterable[str] | None = None
     fresh_for: Seconds = 0.5
+    keepalive: Seconds | None = None
 
     idle_timeout: Seconds = 600.0
     max_lifetime: Seconds = 1800.0
     lifetime_jitter: float = 0.25
+    max_uses: int | None = None
+
+    max_hold: Seconds | None = None
+    on_overdue: Literal["report", "revoke"] = "report"
+    borrow_stack: Literal["line", "full", "off"] = "line"
 
     backoff: Backoff = Backoff()
     restart: Intensity = Intensity()
 
-    borrow_stack: Literal["line", "full", "off"] = "line"
+    required: bool = True
+    depends_on: Iterable[str] = ()  # stored as a tuple without duplicates
+
     offload: bool = False
     thread_bound: bool = False
 
@@ -143,14 +174,18 @@ class ResourceSpec(_Named, Generic[T], metaclass=_SpecMeta, frozen=True, kw_only
         """Return what the pool core needs: the same numbers, in seconds, without callables."""
         same = set(Policy.__struct_fields__).intersection(self.__struct_fields__)
         numbers: dict[str, Any] = {field: getattr(self, field) for field in same}
-        numbers["max_size"] = math.inf if self.max_size is None else self.max_size
-        numbers["max_waiting"] = math.inf if self.max_waiting is None else self.max_waiting
+        for field in same:
+            if numbers[field] is None:  # of the fields the core knows that means no limit
+                numbers[field] = math.inf
+        if self.max_size is None and self.budget is not None:
+            numbers["max_size"] = self.budget.limit  # what all types may have, one may have
         return Policy(
             **numbers,
             has_check=self.check is not None,
             has_reset=self.reset is not None,
             has_close=self.close is not None or may_close_itself(self.factory),
             check_on_acquire="acquire" in (self.check_on or ()),
+            check_on_return="return" in (self.check_on or ()),
         )
 
     def __repr__(self) -> str:
@@ -179,26 +214,37 @@ class SpecFields(TypedDict, Generic[T], total=False):
     reset: Hook[T] | None
     on_acquire: Hook[T] | None
     is_connection_error: Callable[[BaseException], bool] | None
+    on_exception: Literal["keep", "reset", "discard"] | None
     max_size: int | None
     min_idle: int
     max_opening: int
     keyed: bool
     max_holders: int
+    budget: Budget | None
     order: Literal["lifo", "fifo"]
     acquire_timeout: Seconds
     max_waiting: int | None
+    max_queue_delay: Seconds | None
+    priority: int
+    ageing: Seconds
     create_timeout: Seconds
     check_timeout: Seconds
     reset_timeout: Seconds
     close_timeout: Seconds
     check_on: Iterable[str] | None
     fresh_for: Seconds
+    keepalive: Seconds | None
     idle_timeout: Seconds
     max_lifetime: Seconds
     lifetime_jitter: float
+    max_uses: int | None
+    max_hold: Seconds | None
+    on_overdue: Literal["report", "revoke"]
+    borrow_stack: Literal["line", "full", "off"]
     backoff: Backoff
     restart: Intensity
-    borrow_stack: Literal["line", "full", "off"]
+    required: bool
+    depends_on: Iterable[str]
     offload: bool
     thread_bound: bool
 
@@ -256,7 +302,7 @@ def resource_spec(name: str, **fields: Any) -> ResourceSpec[Any]:
 def specs_by_name(
     specs: Iterable[ResourceSpec[Any]] | None,
 ) -> dict[str, ResourceSpec[Any]]:
-    """Return the specs by name; refuse what is no spec and two of one name."""
+    """Return the specs by name; refuse what is no spec, two of one name, budgets that differ."""
     by_name: dict[str, ResourceSpec[Any]] = {}
     given: Any = specs
     kind = type(specs).__name__
@@ -268,4 +314,5 @@ def specs_by_name(
         if spec.name in by_name:
             raise DuplicateResourceType(f"two specs declare {spec.name!r}: give each its own name")
         by_name[spec.name] = spec
+    check_budgets(by_name.values())
     return by_name

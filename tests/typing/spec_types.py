@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, assert_type
 
 from pepperpy_resources.core.policy import Policy
-from pepperpy_resources.spec import Backoff, Intensity, ResourceSpec, resource_spec
+from pepperpy_resources.spec import Backoff, Budget, Intensity, ResourceSpec, resource_spec
 
 
 class Connection:
@@ -126,26 +126,37 @@ full = resource_spec(
     reset=None,
     on_acquire=Connection.ping,
     is_connection_error=lambda error: isinstance(error, OSError),
+    on_exception="discard",
     max_size=None,
     min_idle=0,
     max_opening=2,
     keyed=True,
     max_holders=3,
+    budget=Budget("connections", 20),
     order="fifo",
     acquire_timeout=timedelta(seconds=2),
     max_waiting=None,
+    max_queue_delay=timedelta(milliseconds=500),
+    priority=2,
+    ageing=2,
     create_timeout=1,
     check_timeout=1.5,
     reset_timeout=timedelta(seconds=1),
     close_timeout=2,
-    check_on={"acquire"},
+    check_on={"acquire", "return"},
     fresh_for=0,
+    keepalive=30,
     idle_timeout=timedelta(minutes=1),
     max_lifetime=float("inf"),
     lifetime_jitter=0.1,
+    max_uses=1000,
+    max_hold=60.0,
+    on_overdue="revoke",
+    borrow_stack="full",
     backoff=Backoff(attempts=3),
     restart=Intensity(restarts=1),
-    borrow_stack="full",
+    required=False,
+    depends_on=["vault"],
     offload=True,
     thread_bound=False,
 )
@@ -161,7 +172,8 @@ assert_type(ResourceSpec("db", factory=coroutine), ResourceSpec[Any])
 
 # What a type checker refuses; an ignore that is not needed is an error of the checkers.
 ResourceSpec("db", coroutine)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-ResourceSpec("db", factory=coroutine, budget=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+ResourceSpec("db", factory=coroutine, scope="task")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+ResourceSpec("db", factory=coroutine, budget=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 ResourceSpec("db", factory=coroutine, order="lru")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 resource_spec("db", factory=coroutine, max_sise=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 resource_spec("db", factory=coroutine, max_size="1")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
