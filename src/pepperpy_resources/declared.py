@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pepperpy_resources.actors.blame import blamed
 from pepperpy_resources.actors.reply import Reply
+from pepperpy_resources.core import dependencies
 from pepperpy_resources.core.events import Event, Ready
 from pepperpy_resources.errors import (
     AskTimeout,
@@ -14,10 +16,11 @@ from pepperpy_resources.errors import (
     InvalidResourceId,
     InvalidSpec,
     UnknownResourceType,
+    UsageError,
 )
 from pepperpy_resources.gates import Gate
 from pepperpy_resources.record import Record
-from pepperpy_resources.refused import bare_id_error, id_error
+from pepperpy_resources.refused import bare_id_error, id_error, undeclared
 from pepperpy_resources.shutdown import Patience, drain_and_shut
 from pepperpy_resources.spec import ResourceSpec, specs_by_name
 
@@ -29,7 +32,7 @@ class DeclaredTypes:
     """Resource type -> its spec and, while it runs, the gate that leads to it."""
 
     def __init__(self, specs: Iterable[ResourceSpec[Any]] | None) -> None:
-        self.specs = specs_by_name(specs)
+        self.specs = in_order(specs_by_name(specs))  # each after those it depends on
         self.open_world = not self.specs  # any id is served, as a `Record`
         self.gates: dict[str, Gate] = {}  # what acquires go through; empty unless running
         self.exits: dict[str, Gate] = {}  # what releases go through, also after a stop
@@ -41,6 +44,9 @@ class DeclaredTypes:
         (checked,) = specs_by_name([spec]).values()
         if checked.name in self.exits:
             raise DuplicateResourceType(f"{checked.name!r} is declared already")
+        for name in checked.depends_on:
+            if name not in self.gates:
+                raise undeclared_dependency(checked.name, name, self.gates)
         return checked
 
     def start(self, root: Root, spec: ResourceSpec[Any]) -> Gate:
@@ -53,10 +59,16 @@ class DeclaredTypes:
 
     def close_gate(self, name: str) -> Gate:
         """Let no acquire through to a type that is to be removed; return its gate."""
-        gate = self.gates.pop(name, None)
+        gate = self.gates.get(name)
         if gate is None:
             raise id_error(f"{name}:", self.gates)
-        return gate
+        users = dependencies.dependents(needs_of(self.specs), name)
+        if users:
+            raise UsageError(
+                f"{name!r} is needed by {', '.join(map(repr, users))}: remove what depends on it "
+                "first"
+            )
+        return self.gates.pop(name)
 
     async def remove(self, root: Root, gate: Gate, timeout: float, ignoring: object) -> None:
         """Drain a type whose gate is closed, close its resources and forget it."""
@@ -71,18 +83,22 @@ class DeclaredTypes:
             del self.removals[gate.name]
 
     async def wait_ready(self, timeout: float | None) -> None:
-        """Wait until every type has had its `min_idle`, at most `timeout` seconds."""
-        late: list[str] = []
-        replies = {name: asked(gate, Ready()) for name, gate in self.exits.items()}
+        """Wait until the required types, and all they depend on, have had their `min_idle`."""
+        required = [name for name, gate in self.gates.items() if gate.spec.required]
+        names = dependencies.below(needs_of(self.specs), required)
+        waiting = [(gate, asked(gate, Ready())) for gate in map(self.gates.__getitem__, names)]
+        late: list[Gate] = []
         try:
             async with asyncio.timeout(timeout):
-                for name, reply in replies.items():
-                    late = [name]
+                for gate, reply in waiting:
+                    late = [gate]
                     await reply
         except TimeoutError:
-            lane = self.exits[late[0]].state.pool.lanes.get(None)
-            error = AskTimeout(f"{late[0]!r} has not reached min_idle within {timeout:g} s")
-            raise error from (lane.error if lane is not None else None)
+            state = late[0].state
+            lane = state.pool.lanes.get(None)
+            error = AskTimeout(f"{late[0].name!r} has not reached min_idle within {timeout:g} s")
+            error.__cause__ = lane.error if lane is not None else None
+            raise blamed(state, error) from error.__cause__
 
     # -- ids that the fast path did not find
 
@@ -114,6 +130,32 @@ class DeclaredTypes:
         if not self.open_world:
             raise id_error(f"{name}:?", self.gates)
         return True
+
+
+def needs_of(specs: Mapping[str, ResourceSpec[Any]]) -> dict[str, tuple[str, ...]]:
+    """Return what each type depends on directly."""
+    return {name: tuple(spec.depends_on) for name, spec in specs.items()}
+
+
+def in_order(specs: Mapping[str, ResourceSpec[Any]]) -> dict[str, ResourceSpec[Any]]:
+    """Return the specs as declared, but each after those it depends on; refuse what cannot be."""
+    needs = needs_of(specs)
+    missing = dependencies.unknown(needs)
+    if missing is not None:
+        raise undeclared_dependency(*missing, specs)
+    cycle = dependencies.cycle(needs)
+    if cycle:
+        raise InvalidSpec(
+            f"depends_on goes round in a circle: {' -> '.join(cycle)}; one of them must do "
+            "without the next"
+        )
+    return {name: specs[name] for name in dependencies.order(needs)}
+
+
+def undeclared_dependency(name: str, dependency: str, known: Iterable[str]) -> InvalidSpec:
+    """Return the error for a type that depends on one nobody declared."""
+    others = [other for other in known if other != name]
+    return InvalidSpec(f"ResourceSpec {name!r}: depends_on: {undeclared(dependency, others)}")
 
 
 def asked(gate: Gate, event: Event) -> Reply[Any]:

@@ -50,7 +50,8 @@ class DefaultResourceManager(ResourceManager):
     Without specs it serves any id as an exclusive keyed type and returns a plain `Record`.
     `cleanup_interval` is the longest time between two sweeps; `name` is the `manager` label of
     the metrics; `metrics` is where they are exported (the process's default registry).
-    Raises `DuplicateResourceType` for two specs of one name and `InvalidSpec` for what is no spec.
+    Raises `DuplicateResourceType` for two specs of one name, `InvalidSpec` for what is no spec and
+    for a `depends_on` that names an undeclared type or goes round in a circle.
     """
 
     def __init__(
@@ -114,10 +115,12 @@ class DefaultResourceManager(ResourceManager):
     async def stop(self, timeout: float | timedelta = 30.0) -> None:
         """Serve nobody new, wait for the leases, then end them; idempotent.
 
-        Takes at most `timeout` seconds plus one close deadline; a second call can shorten the
-        first. A cancelled caller does not interrupt it. Leases of the first caller's task, and
-        those of types that certainly have nothing to close (an async def factory or a class, and
-        no close hook), are not waited for. Raises `UsageError`, `WrongLoop`.
+        Takes at most `timeout` seconds plus one close deadline; where types depend on each other,
+        one for each layer of them, because a type is closed after those that depend on it. A
+        second call can shorten the first. A cancelled caller does not interrupt it. Leases of the
+        first caller's task, and those of types that certainly have nothing to close (an async def
+        factory or a class, and no close hook), are not waited for. Raises `UsageError`,
+        `WrongLoop`.
         """
         seconds = as_seconds(timeout) or 0.0
         if self._status == "new":
@@ -163,10 +166,11 @@ class DefaultResourceManager(ResourceManager):
         await self.stop()
 
     async def wait_ready(self, timeout: float | timedelta | None = None) -> None:
-        """Return once every type has had its `min_idle` resources idle.
+        """Return once the required types have had their `min_idle` resources idle.
 
-        Raises `AskTimeout` after `timeout` seconds, naming the type that is not ready;
-        `ManagerStopped` or `TypeParked` where that will not happen; `NotStarted`, `WrongLoop`.
+        And the types they depend on, required or not, before them. Raises `AskTimeout` after
+        `timeout` seconds, naming the type that is not ready; `ManagerStopped` or `TypeParked` where
+        that will not happen; `NotStarted`, `WrongLoop`.
         """
         self._require_running()
         await self._types.wait_ready(as_seconds(timeout))
@@ -243,16 +247,20 @@ class DefaultResourceManager(ResourceManager):
         type_or_id: str,
         *,
         timeout: float | timedelta | None = None,
+        owner: object = None,
         priority: int = 0,
         discard: bool = False,
         **kwargs: Any,
     ) -> AbstractAsyncContextManager[Any]:
         """Lease for an `async with` block; a pooled type needs no id.
 
-        With `discard` the resource is closed on exit, not reused.
+        With `discard` the resource is closed on exit, not reused. `owner` is who holds the lease,
+        the task that enters the block unless given: give something that lives longer where the
+        block is left in another task than it was entered in.
 
         Left by an error that `is_connection_error` knows, the resource and its generation are
-        closed; left by a cancellation, it is reset, or closed where there is no reset hook.
+        closed. For every other error the spec's `on_exception` decides; unless it does, a
+        cancellation has the resource reset, or closed where there is no reset hook.
         Raises on entry as `acquire` does.
         """
         try:
@@ -266,7 +274,7 @@ class DefaultResourceManager(ResourceManager):
             gate.check_arguments(kwargs, priority)
         if timeout is not None:
             timeout = as_seconds(timeout)
-        return LeaseContext(gate, type_or_id, timeout, kwargs or None, discard)
+        return LeaseContext(gate, type_or_id, timeout, kwargs or None, discard, owner)
 
     async def cleanup(self, pattern: str | None = None, *, force: bool = False) -> None:
         """Take the resources whose ids match out now; returns when the idle ones are closed.
@@ -313,7 +321,8 @@ class DefaultResourceManager(ResourceManager):
     def add_type(self, spec: ResourceSpec[T]) -> ResourceHandle[T]:
         """Declare and start one more resource type.
 
-        Raises `DuplicateResourceType`, `NotStarted`, `ManagerStopped`.
+        Raises `DuplicateResourceType`, `InvalidSpec` where it depends on a type that is not there,
+        `NotStarted`, `ManagerStopped`.
         """
         self._require_running()
         self._types.start(self._require_root(), self._types.checked(spec))
@@ -323,7 +332,8 @@ class DefaultResourceManager(ResourceManager):
     async def remove_type(self, name: str, timeout: float | timedelta = 30.0) -> None:
         """Drain one type for at most `timeout` seconds, close its resources and forget it.
 
-        Raises `UnknownResourceType`, `UsageError`, `NotStarted`, `ManagerStopped`, `WrongLoop`.
+        Raises `UsageError` while another type depends on it, `UnknownResourceType`, `NotStarted`,
+        `ManagerStopped`, `WrongLoop`.
         """
         self._require_running()
         seconds = as_seconds(timeout) or 0.0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pepperpy_resources.actors.blame import blamed
 from pepperpy_resources.actors.handle import keywords_refused
 from pepperpy_resources.actors.host import ASK
 from pepperpy_resources.actors.reply import Failure, Promise
@@ -115,19 +116,20 @@ class Gate:
 
     def _unwelcome(self, error: Exception, left: float) -> Exception:
         if left <= 0:
-            return AcquireTimeout(f"on_acquire of {self.name!r} did not succeed in time")
-        return OpenFailedError(
+            late = AcquireTimeout(f"on_acquire of {self.name!r} did not succeed in time")
+            return blamed(self.state, late)
+        failed = OpenFailedError(
             f"on_acquire of {self.name!r} failed on every resource tried: {type(error).__name__}"
         )
+        return blamed(self.state, failed)
 
     def give_back(
         self, lease: Lease, error: BaseException | None, *, discard: bool = False
     ) -> None:
         """End a `lease()` block: one message, nothing awaited that a cancellation could cut.
 
-        An error that means "the other side is gone" invalidates the generation; a cancelled
-        borrower may have left an operation half-way, so without a reset hook the resource is
-        discarded.
+        An error that means "the other side is gone" invalidates the generation, whatever the
+        spec's `on_exception` says of the others.
         """
         if discard:
             self.deliver(Discard(lease.resource_id, lease.epoch))
@@ -135,7 +137,15 @@ class Gate:
             self.deliver(Release(lease.resource_id, lease.epoch))
         elif self.state.hooks.is_lost(error):
             self.deliver(Discard(lease.resource_id, lease.epoch, lost=True, error=error))
-        elif isinstance(error, Exception) or self.state.policy.has_reset:
+        elif self._outlives(error):
             self.deliver(Release(lease.resource_id, lease.epoch))
         else:
             self.deliver(Discard(lease.resource_id, lease.epoch))
+
+    def _outlives(self, error: BaseException) -> bool:
+        """Tell whether a resource whose block was left by this error may be used again."""
+        wanted = self.spec.on_exception
+        if wanted is None:
+            # A cancelled borrower may have left an operation half-way, which only a reset mends.
+            return isinstance(error, Exception) or self.state.policy.has_reset
+        return wanted != "discard"

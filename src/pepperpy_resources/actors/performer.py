@@ -6,6 +6,7 @@ from asyncio import Future
 from collections.abc import Callable
 from typing import Any
 
+from pepperpy_resources.actors.blame import blamed
 from pepperpy_resources.actors.host import ASK, LATER, say
 from pepperpy_resources.actors.ledger import Entry
 from pepperpy_resources.actors.refusals import refusal
@@ -73,7 +74,7 @@ class Performer:
 
     def deny(self, effect: do.Deny, *_: Any) -> Any:
         """Refuse, with an error a person can act on."""
-        error = refusal(self.state.pool, effect)
+        error = blamed(self.state, refusal(self.state.pool, effect))
         if effect.why is do.Why.CLOSED and self.state.parked is not None:
             error = self.state.parked_error()
         if not effect.ticket:

@@ -94,8 +94,9 @@ class Root:
         return child
 
     def add_type(self, spec: ResourceSpec[Any]) -> TypeState:
-        """Start the supervisor of one resource type."""
-        state = TypeState(spec, self.host.loop, self.context)
+        """Start the supervisor of one resource type; those it depends on run already."""
+        depends_on = {name: self.types[name] for name in spec.depends_on}
+        state = TypeState(spec, self.host.loop, self.context, depends_on)
         child = self._add(
             spec.name, lambda cell: ResourceSupervisor.launch(cell, state), spec.restart
         )
