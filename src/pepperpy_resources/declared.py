@@ -70,8 +70,15 @@ class DeclaredTypes:
             )
         return self.gates.pop(name)
 
-    async def remove(self, root: Root, gate: Gate, timeout: float, ignoring: object) -> None:
-        """Drain a type whose gate is closed, close its resources and forget it."""
+    async def remove(self, root: Root, name: str, timeout: float) -> None:
+        """Drain a type for at most `timeout` seconds, close its resources and forget it."""
+        gate, ignoring = self.close_gate(name), asyncio.current_task()
+        # In a task of its own: a cancelled caller leaves no half of a type behind.
+        work = self._remove(root, gate, timeout, ignoring)
+        self.removals[name] = asyncio.Task(work, name=f"pepperpy:remove:{name}")
+        await asyncio.shield(self.removals[name])
+
+    async def _remove(self, root: Root, gate: Gate, timeout: float, ignoring: object) -> None:
         patience = Patience()
         patience.limit(timeout)
         try:

@@ -337,12 +337,7 @@ class DefaultResourceManager(ResourceManager):
         """
         self._require_running()
         seconds = as_seconds(timeout) or 0.0
-        gate, ignoring = self._types.close_gate(name), asyncio.current_task()
-        work = self._types.remove(self._require_root(), gate, seconds, ignoring)
-        # A cancelled caller leaves no half of a type behind.
-        removal = asyncio.Task(work, name=f"pepperpy:remove:{name}")
-        self._types.removals[name] = removal
-        await asyncio.shield(removal)
+        await self._types.remove(self._require_root(), name, seconds)
 
     def type(self, spec: ResourceSpec[T]) -> ResourceHandle[T]:
         """Return the typed handle of a declared type; raises `UnknownResourceType`."""
@@ -367,19 +362,15 @@ class DefaultResourceManager(ResourceManager):
     def cell(self, name: str) -> Cell:
         """Return where an actor lives; for handles and tests."""
         root = self._require_root()
-        if name in root.types:
-            return root.types[name].cell
-        if name == "root":
-            return root.cell
-        if f":{name}" in root.children:
-            return root.children[f":{name}"].cell
-        raise id_error(f"{name}:x", root.types)
+        cell = root.find(name)
+        if cell is None:
+            raise id_error(f"{name}:x", root.types)
+        return cell
 
     def revive(self, name: str) -> None:
         """Try a parked type again now, instead of after 30 s."""
         root = self._require_root()
-        child = root.children.get(name)
-        if child is None or name not in root.types:
+        if name not in root.types:
             raise id_error(f"{name}:", root.types)
         root.cell.deliver(Revive(name))
 

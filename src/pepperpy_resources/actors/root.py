@@ -117,6 +117,15 @@ class Root:
         state.hooks.workers.stop()
         self.types_changed()
 
+    def find(self, name: str) -> Cell | None:
+        """Return where the actor of a type lives, or "janitor", "metrics" or "root"."""
+        if name in self.types:
+            return self.types[name].cell
+        child = self.children.get(f":{name}")
+        if child is not None:
+            return child.cell
+        return self.cell if name == "root" else None
+
     def types_changed(self) -> None:
         """Let the janitor plan anew."""
         janitor = self.children.get(JANITOR)
