@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from pepperpy_resources import forking
@@ -157,12 +156,7 @@ class DefaultResourceManager(ResourceManager):
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     async def wait_ready(self, timeout: float | timedelta | None = None) -> None:
@@ -301,8 +295,9 @@ class DefaultResourceManager(ResourceManager):
 
     def figures(self) -> Reply[ManagerFigures]:
         """Ask the metrics actor for all figures of one moment; callable from any thread."""
-        reply: Reply[ManagerFigures] = Reply(self._system(METRICS))
-        self._system(METRICS).ask(Collect(), reply)
+        cell = self._require_root().children[METRICS].cell
+        reply: Reply[ManagerFigures] = Reply(cell)
+        cell.ask(Collect(), reply)
         return reply
 
     def tree(self) -> Node:
@@ -388,9 +383,6 @@ class DefaultResourceManager(ResourceManager):
         """Return the gate of an id the fast path did not find, or say what is wrong with it."""
         self._require_running()
         return self._types.find_gate(self._require_root(), resource_id)
-
-    def _system(self, path: str) -> Cell:
-        return self._require_root().children[path].cell
 
     def _require_root(self) -> Root:
         if self._root is None or self._status == "forked":
