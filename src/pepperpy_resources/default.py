@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from pepperpy_resources import forking
@@ -21,26 +20,19 @@ from pepperpy_resources.actors.metrics import Collect, ManagerFigures
 from pepperpy_resources.actors.reply import Failure, Promise, Reply
 from pepperpy_resources.actors.root import JANITOR, METRICS, Revive, Root
 from pepperpy_resources.core.effects import Lease
-from pepperpy_resources.core.events import Acquire, Discard, Evict, Ready, Release
+from pepperpy_resources.core.events import Acquire, Discard, Evict, Release
+from pepperpy_resources.declared import DeclaredTypes
 from pepperpy_resources.errors import (
-    AskTimeout,
-    DuplicateResourceType,
-    ForkedProcess,
-    InvalidResourceId,
-    InvalidSpec,
-    ManagerFailed,
-    ManagerStopped,
-    NotStarted,
     ResourceError,
-    UnknownResourceType,
 )
-from pepperpy_resources.gates import Gate, bare_id_error, borrower, id_error
+from pepperpy_resources.gates import Gate, borrower
 from pepperpy_resources.leasing import LeaseContext, ResourceHandle
 from pepperpy_resources.manager import ResourceManager
 from pepperpy_resources.observe.prometheus import ResourceMetrics
 from pepperpy_resources.observe.summary import summary
 from pepperpy_resources.observe.tree import Node, build_tree
-from pepperpy_resources.record import Record, ResourcesView
+from pepperpy_resources.record import ResourcesView
+from pepperpy_resources.refused import bare_id_error, id_error, not_serving
 from pepperpy_resources.shutdown import Patience, drain_and_shut, evict_all
 from pepperpy_resources.spec import ResourceSpec, specs_by_name
 
@@ -57,7 +49,8 @@ class DefaultResourceManager(ResourceManager):
     Without specs it serves any id as an exclusive keyed type and returns a plain `Record`.
     `cleanup_interval` is the longest time between two sweeps; `name` is the `manager` label of
     the metrics; `metrics` is where they are exported (the process's default registry).
-    Raises `DuplicateResourceType` for two specs of one name and `InvalidSpec` for what is no spec.
+    Raises `DuplicateResourceType` for two specs of one name, `InvalidSpec` for what is no spec and
+    for a `depends_on` that names an undeclared type or goes round in a circle.
     """
 
     def __init__(
@@ -72,14 +65,10 @@ class DefaultResourceManager(ResourceManager):
             cleanup_interval, specs = specs, None
         self._status = "new"
         self.name = name or f"manager-{next(_numbers)}"
-        self._specs = specs_by_name(specs)
-        self._open_world = not self._specs
+        self._types = DeclaredTypes(specs)
+        self._gates, self._exits = self._types.gates, self._types.exits
         self._cleanup_interval = as_interval(cleanup_interval, "cleanup_interval")
         self._metrics = metrics
-        self._gates: dict[str, Gate] = {}  # what acquires go through; empty unless running
-        self._exits: dict[str, Gate] = {}  # what releases go through, also after a stop
-        self._past: dict[str, Gate] = {}  # of types that were removed
-        self._removals: dict[str, asyncio.Task[None]] = {}
         self._root: Root | None = None
         self._patience = Patience()
         self._stopping: asyncio.Task[None] | None = None
@@ -87,7 +76,9 @@ class DefaultResourceManager(ResourceManager):
         self._failure: BaseException | None = None
 
     def __repr__(self) -> str:
-        return f"<DefaultResourceManager {self.name!r} {self._status}, {len(self._specs)} types>"
+        return (
+            f"<DefaultResourceManager {self.name!r} {self._status}, {len(self._types.specs)} types>"
+        )
 
     def __del__(self) -> None:
         if getattr(self, "_status", "new") == "running":
@@ -113,8 +104,8 @@ class DefaultResourceManager(ResourceManager):
             host, contextvars.copy_context(), self._cleanup_interval, self._on_root_failed
         )
         self._status = "running"
-        for spec in self._specs.values():
-            self._add(spec)
+        for spec in self._types.specs.values():
+            self._types.start(root, spec)
         root.start_janitor()
         while host.ready:
             host.drain()
@@ -123,10 +114,12 @@ class DefaultResourceManager(ResourceManager):
     async def stop(self, timeout: float | timedelta = 30.0) -> None:
         """Serve nobody new, wait for the leases, then end them; idempotent.
 
-        Takes at most `timeout` seconds plus one close deadline; a second call can shorten the
-        first. A cancelled caller does not interrupt it. Leases of the first caller's task, and
-        those of types that certainly have nothing to close (an async def factory or a class, and
-        no close hook), are not waited for. Raises `UsageError`, `WrongLoop`.
+        Takes at most `timeout` seconds plus one close deadline; where types depend on each other,
+        one for each layer of them, because a type is closed after those that depend on it. A
+        second call can shorten the first. A cancelled caller does not interrupt it. Leases of the
+        first caller's task, and those of types that certainly have nothing to close (an async def
+        factory or a class, and no close hook), are not waited for. Raises `UsageError`,
+        `WrongLoop`.
         """
         seconds = as_seconds(timeout) or 0.0
         if self._status == "new":
@@ -163,32 +156,18 @@ class DefaultResourceManager(ResourceManager):
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     async def wait_ready(self, timeout: float | timedelta | None = None) -> None:
-        """Return once every type has had its `min_idle` resources idle.
+        """Return once the required types have had their `min_idle` resources idle.
 
-        Raises `AskTimeout` after `timeout` seconds, naming the type that is not ready;
-        `ManagerStopped` or `TypeParked` where that will not happen; `NotStarted`, `WrongLoop`.
+        And the types they depend on, required or not, before them. Raises `AskTimeout` after
+        `timeout` seconds, naming the type that is not ready; `ManagerStopped` or `TypeParked` where
+        that will not happen; `NotStarted`, `WrongLoop`.
         """
         self._require_running()
-        late: list[str] = []
-        replies = {name: self.actor(name).ask(Ready()) for name in self._exits}
-        try:
-            async with asyncio.timeout(as_seconds(timeout)):
-                for name, reply in replies.items():
-                    late = [name]
-                    await reply
-        except TimeoutError:
-            lane = self._exits[late[0]].state.pool.lanes.get(None)
-            error = AskTimeout(f"{late[0]!r} has not reached min_idle within {timeout} s")
-            raise error from (lane.error if lane is not None else None)
+        await self._types.wait_ready(as_seconds(timeout))
 
     async def wait_failed(self) -> None:
         """Return when the manager has failed for good: its root supervisor crashed."""
@@ -262,16 +241,20 @@ class DefaultResourceManager(ResourceManager):
         type_or_id: str,
         *,
         timeout: float | timedelta | None = None,
+        owner: object = None,
         priority: int = 0,
         discard: bool = False,
         **kwargs: Any,
     ) -> AbstractAsyncContextManager[Any]:
         """Lease for an `async with` block; a pooled type needs no id.
 
-        With `discard` the resource is closed on exit, not reused.
+        With `discard` the resource is closed on exit, not reused. `owner` is who holds the lease,
+        the task that enters the block unless given: give something that lives longer where the
+        block is left in another task than it was entered in.
 
         Left by an error that `is_connection_error` knows, the resource and its generation are
-        closed; left by a cancellation, it is reset, or closed where there is no reset hook.
+        closed. For every other error the spec's `on_exception` decides; unless it does, a
+        cancellation has the resource reset, or closed where there is no reset hook.
         Raises on entry as `acquire` does.
         """
         try:
@@ -285,7 +268,7 @@ class DefaultResourceManager(ResourceManager):
             gate.check_arguments(kwargs, priority)
         if timeout is not None:
             timeout = as_seconds(timeout)
-        return LeaseContext(gate, type_or_id, timeout, kwargs or None, discard)
+        return LeaseContext(gate, type_or_id, timeout, kwargs or None, discard, owner)
 
     async def cleanup(self, pattern: str | None = None, *, force: bool = False) -> None:
         """Take the resources whose ids match out now; returns when the idle ones are closed.
@@ -312,8 +295,9 @@ class DefaultResourceManager(ResourceManager):
 
     def figures(self) -> Reply[ManagerFigures]:
         """Ask the metrics actor for all figures of one moment; callable from any thread."""
-        reply: Reply[ManagerFigures] = Reply(self._system(METRICS))
-        self._system(METRICS).ask(Collect(), reply)
+        cell = self._require_root().children[METRICS].cell
+        reply: Reply[ManagerFigures] = Reply(cell)
+        cell.ask(Collect(), reply)
         return reply
 
     def tree(self) -> Node:
@@ -332,58 +316,35 @@ class DefaultResourceManager(ResourceManager):
     def add_type(self, spec: ResourceSpec[T]) -> ResourceHandle[T]:
         """Declare and start one more resource type.
 
-        Raises `DuplicateResourceType`, `NotStarted`, `ManagerStopped`.
+        Raises `DuplicateResourceType`, `InvalidSpec` where it depends on a type that is not there,
+        `NotStarted`, `ManagerStopped`.
         """
         self._require_running()
-        (checked,) = specs_by_name([spec]).values()
-        if checked.name in self._exits:
-            raise DuplicateResourceType(f"{checked.name!r} is declared already")
-        self._add(checked)
-        self._open_world = False
+        self._types.start(self._require_root(), self._types.checked(spec))
+        self._types.open_world = False
         return ResourceHandle(self, spec.name)
 
     async def remove_type(self, name: str, timeout: float | timedelta = 30.0) -> None:
         """Drain one type for at most `timeout` seconds, close its resources and forget it.
 
-        Raises `UnknownResourceType`, `UsageError`, `NotStarted`, `ManagerStopped`, `WrongLoop`.
+        Raises `UsageError` while another type depends on it, `UnknownResourceType`, `NotStarted`,
+        `ManagerStopped`, `WrongLoop`.
         """
         self._require_running()
         seconds = as_seconds(timeout) or 0.0
-        gate = self._gates.pop(name, None)
-        if gate is None:
-            raise id_error(f"{name}:", self._gates)
-        work = self._remove(gate, seconds, asyncio.current_task())
-        self._removals[name] = asyncio.Task(work, name=f"pepperpy:remove:{name}")
-        # A cancelled caller leaves no half of a type behind.
-        await asyncio.shield(self._removals[name])
-
-    async def _remove(self, gate: Gate, timeout: float, ignoring: object) -> None:
-        patience = Patience()
-        patience.limit(timeout)
-        try:
-            await drain_and_shut([gate.state], patience, ignoring)
-            self._require_root().remove_type(gate.name)
-            self._past[gate.name] = self._exits.pop(gate.name)  # late releases are no errors
-            del self._specs[gate.name]
-        finally:
-            del self._removals[gate.name]
+        await self._types.remove(self._require_root(), name, seconds)
 
     def type(self, spec: ResourceSpec[T]) -> ResourceHandle[T]:
         """Return the typed handle of a declared type; raises `UnknownResourceType`."""
         specs_by_name([spec])
-        if spec.name not in self._specs and spec.name not in self._exits:
-            raise id_error(f"{spec.name}:", self._exits or self._specs)
+        if spec.name not in self._types.specs and spec.name not in self._exits:
+            raise id_error(f"{spec.name}:", self._exits or self._types.specs)
         return ResourceHandle(self, spec.name)
 
     def is_keyed(self, name: str) -> bool:
         """Tell whether ids of this type name resources; raises as `acquire` for unknown types."""
         self._require_running()
-        gate = self._gates.get(name)
-        if gate is not None:
-            return gate.keyed
-        if not self._open_world:
-            raise id_error(f"{name}:?", self._gates)
-        return True
+        return self._types.is_keyed(name)
 
     def actor(self, name: str) -> ActorHandle:
         """Return the handle of one actor: a resource type's, or "janitor", "metrics", "root".
@@ -396,34 +357,23 @@ class DefaultResourceManager(ResourceManager):
     def cell(self, name: str) -> Cell:
         """Return where an actor lives; for handles and tests."""
         root = self._require_root()
-        if name in root.types:
-            return root.types[name].cell
-        if name == "root":
-            return root.cell
-        if f":{name}" in root.children:
-            return root.children[f":{name}"].cell
-        raise id_error(f"{name}:x", root.types)
+        cell = root.find(name)
+        if cell is None:
+            raise id_error(f"{name}:x", root.types)
+        return cell
 
     def revive(self, name: str) -> None:
         """Try a parked type again now, instead of after 30 s."""
         root = self._require_root()
-        child = root.children.get(name)
-        if child is None or name not in root.types:
+        if name not in root.types:
             raise id_error(f"{name}:", root.types)
         root.cell.deliver(Revive(name))
 
     # -- inside
 
-    def _add(self, spec: ResourceSpec[Any]) -> Gate:
-        gate = Gate(self._require_root().add_type(spec))
-        self._specs[spec.name] = spec
-        self._gates[spec.name] = self._exits[spec.name] = gate
-        self._past.pop(spec.name, None)
-        return gate
-
     def _find_exit(self, resource_id: object) -> Gate:
         """Return the way out for an id whose type is gone, or say what is wrong with it."""
-        past = self._past.get(str(resource_id).partition(":")[0])
+        past = self._types.find_exit(resource_id)
         if past is not None:
             return past
         self._require_running()
@@ -432,22 +382,7 @@ class DefaultResourceManager(ResourceManager):
     def _find_gate(self, resource_id: object) -> Gate:
         """Return the gate of an id the fast path did not find, or say what is wrong with it."""
         self._require_running()
-        error = id_error(resource_id, self._gates)
-        if not self._open_world or not isinstance(error, UnknownResourceType):
-            raise error
-        name, _, rest = str(resource_id).partition(":")
-        if name in self._removals:
-            raise error
-        if not rest:
-            raise bare_id_error(str(resource_id), name, keyed=True)
-        try:
-            spec = ResourceSpec(name, factory=Record, keyed=True, max_size=None)
-        except InvalidSpec as refused:
-            raise InvalidResourceId(f"{resource_id!r} is no resource id: {refused}") from None
-        return self._add(spec)
-
-    def _system(self, path: str) -> Cell:
-        return self._require_root().children[path].cell
+        return self._types.find_gate(self._require_root(), resource_id)
 
     def _require_root(self) -> Root:
         if self._root is None or self._status == "forked":
@@ -464,17 +399,7 @@ class DefaultResourceManager(ResourceManager):
             raise root.cell.wrong_loop()
 
     def _not_running(self) -> ResourceError:
-        if self._status == "new":
-            return NotStarted(f"{self!r}: call await manager.start(), or use async with manager")
-        if self._status == "forked":
-            return ForkedProcess(
-                f"{self!r} was started in the parent of this process; make one after the fork"
-            )
-        if self._failure is not None:
-            error: ResourceError = ManagerFailed(f"{self!r}: its root supervisor crashed")
-            error.__cause__ = self._failure
-            return error
-        return ManagerStopped(f"{self!r} does not serve any more; make a new manager")
+        return not_serving(repr(self), self._status, self._failure)
 
     def _on_root_failed(self, crash: Crashed) -> None:
         self._failure = crash.error

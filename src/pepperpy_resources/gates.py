@@ -1,18 +1,17 @@
-"""What the façade keeps of each resource type, and what it says about ids that lead nowhere."""
+"""What the façade keeps of each resource type: its way to it."""
 
 from __future__ import annotations
 
 import asyncio
-import difflib
 import math
 import sys
 import traceback
-from collections.abc import Iterable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pepperpy_resources.actors.blame import blamed
 from pepperpy_resources.actors.handle import keywords_refused
 from pepperpy_resources.actors.host import ASK
 from pepperpy_resources.actors.reply import Failure, Promise
@@ -21,9 +20,7 @@ from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import Acquire, Discard, Release
 from pepperpy_resources.errors import (
     AcquireTimeout,
-    InvalidResourceId,
     OpenFailedError,
-    UnknownResourceType,
     UsageError,
 )
 
@@ -119,19 +116,20 @@ class Gate:
 
     def _unwelcome(self, error: Exception, left: float) -> Exception:
         if left <= 0:
-            return AcquireTimeout(f"on_acquire of {self.name!r} did not succeed in time")
-        return OpenFailedError(
+            late = AcquireTimeout(f"on_acquire of {self.name!r} did not succeed in time")
+            return blamed(self.state, late)
+        failed = OpenFailedError(
             f"on_acquire of {self.name!r} failed on every resource tried: {type(error).__name__}"
         )
+        return blamed(self.state, failed)
 
     def give_back(
         self, lease: Lease, error: BaseException | None, *, discard: bool = False
     ) -> None:
         """End a `lease()` block: one message, nothing awaited that a cancellation could cut.
 
-        An error that means "the other side is gone" invalidates the generation; a cancelled
-        borrower may have left an operation half-way, so without a reset hook the resource is
-        discarded.
+        An error that means "the other side is gone" invalidates the generation, whatever the
+        spec's `on_exception` says of the others.
         """
         if discard:
             self.deliver(Discard(lease.resource_id, lease.epoch))
@@ -139,41 +137,15 @@ class Gate:
             self.deliver(Release(lease.resource_id, lease.epoch))
         elif self.state.hooks.is_lost(error):
             self.deliver(Discard(lease.resource_id, lease.epoch, lost=True, error=error))
-        elif isinstance(error, Exception) or self.state.policy.has_reset:
+        elif self._outlives(error):
             self.deliver(Release(lease.resource_id, lease.epoch))
         else:
             self.deliver(Discard(lease.resource_id, lease.epoch))
 
-
-def id_error(resource_id: object, known: Iterable[str]) -> UsageError:
-    """Return the error for an id that names no declared type."""
-    if not isinstance(resource_id, str):
-        return InvalidResourceId(
-            f"a resource id is a str of the form 'type:name', not {type(resource_id).__name__}"
-        )
-    name = resource_id.partition(":")[0]
-    if not name or not resource_id.strip():
-        return InvalidResourceId(
-            f"{resource_id!r} is no resource id: it must be of the form 'type:name'"
-        )
-    types = sorted(known)
-    if name in types:
-        return bare_id_error(resource_id, name)
-    nearest = difflib.get_close_matches(name, types, n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-    return UnknownResourceType(
-        f"{name!r} is no declared resource type (known: {', '.join(types) or 'none'}){hint}"
-    )
-
-
-def bare_id_error(resource_id: str, name: str, *, keyed: bool = False) -> InvalidResourceId:
-    """Return the error for `acquire("db")` and `acquire("db:")`."""
-    if keyed:
-        return InvalidResourceId(
-            f"{resource_id!r} names no resource: {name!r} is a keyed type, say which one, as in "
-            f'acquire("{name}:<name>")'
-        )
-    return InvalidResourceId(
-        f'{resource_id!r} names no lease: use lease("{name}"), which needs no id, or '
-        f'acquire("{name}:<name>")'
-    )
+    def _outlives(self, error: BaseException) -> bool:
+        """Tell whether a resource whose block was left by this error may be used again."""
+        wanted = self.spec.on_exception
+        if wanted is None:
+            # A cancelled borrower may have left an operation half-way, which only a reset mends.
+            return isinstance(error, Exception) or self.state.policy.has_reset
+        return wanted != "discard"

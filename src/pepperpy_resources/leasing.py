@@ -32,6 +32,7 @@ class LeaseContext(msgspec.Struct, Generic[T]):
     timeout: float | None
     arguments: dict[str, Any] | None
     discard: bool
+    owner: object = None  # None: the task that enters the block
     lease: Lease | None = None
     entered: bool = False
 
@@ -45,9 +46,8 @@ class LeaseContext(msgspec.Struct, Generic[T]):
         self.entered = True
         frame = borrower(1)
         site = (frame.f_code, frame.f_lasti) if gate.line else gate.site(frame)
-        message = Acquire(
-            self.resource_id, self.timeout, asyncio.current_task(gate.loop), self.arguments, site
-        )
+        owner = self.owner if self.owner is not None else asyncio.current_task(gate.loop)
+        message = Acquire(self.resource_id, self.timeout, owner, self.arguments, site)
         lease: Any = await gate.welcomed(message) if gate.welcomes else gate.deliver(message, ASK)
         if lease.__class__ is not Lease:
             if lease.__class__ is Promise:
@@ -95,6 +95,7 @@ class ResourceHandle(Generic[T]):
         key: str = "",
         *,
         timeout: float | timedelta | None = None,
+        owner: object = None,
         discard: bool = False,
         **arguments: Any,
     ) -> AbstractAsyncContextManager[T]:
@@ -102,7 +103,9 @@ class ResourceHandle(Generic[T]):
 
         Raises as `DefaultResourceManager.lease` does.
         """
-        return self._manager.lease(self._id(key), timeout=timeout, discard=discard, **arguments)
+        return self._manager.lease(
+            self._id(key), timeout=timeout, owner=owner, discard=discard, **arguments
+        )
 
     def acquire(
         self,

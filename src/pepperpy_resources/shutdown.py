@@ -10,7 +10,7 @@ from typing import Any
 
 from pepperpy_resources.actors.reply import Reply
 from pepperpy_resources.actors.type_state import TypeState
-from pepperpy_resources.core import states
+from pepperpy_resources.core import dependencies, states
 from pepperpy_resources.core.events import Drain, Event, Evict, Shut
 from pepperpy_resources.errors import ActorDead
 
@@ -41,24 +41,61 @@ class Patience:
 
 
 async def drain_and_shut(types: Sequence[TypeState], patience: Patience, ignoring: object) -> None:
-    """Wait for leases while there is patience, then end them and close everything."""
-    drained = asyncio.ensure_future(ask_all(types, Drain(ignoring), None))
+    """Wait for leases while there is patience, then end them and close everything.
+
+    From the first moment on nobody is served. A type is shut only after those that depend on it,
+    because their close hooks may use what they leased of it, and give it back. So beyond the
+    patience it takes one close deadline for each layer of types, at most.
+    """
+    by_name = {state.spec.name: state for state in types}
+    needs = {
+        name: [need for need in state.depends_on if need in by_name]
+        for name, state in by_name.items()
+    }
+    drains = {
+        name: asyncio.ensure_future(until_answered(state, Drain(ignoring)))
+        for name, state in by_name.items()
+    }
     spent = asyncio.ensure_future(patience.spent.wait())
+    shuts: dict[str, asyncio.Future[None]] = {}
+    for name in reversed(dependencies.order(needs)):
+        # What it depends on is perhaps not drained before it is shut. Other types are left alone
+        # until all are drained, for the sake of leases that nobody waits for.
+        awaited = [drains[name]] if needs[name] else list(drains.values())
+        users = [shuts[user] for user in dependencies.dependents(needs, name)]
+        shuts[name] = asyncio.ensure_future(shut_in_turn(by_name[name], awaited, spent, users))
     try:
-        await asyncio.wait({drained, spent}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.gather(*shuts.values())
     finally:
         patience.end()
-        drained.cancel()
-        spent.cancel()
-        await asyncio.gather(drained, spent, return_exceptions=True)
-    await ask_all(types, Shut(), longest_close(types) + GRACE)
-    for state in types:
-        if state.cell.actor is None:  # crashed once too often to be shut in order
-            state.give_up()
-            await state.hooks.finish(state.policy.close_timeout)
-        left = state.pool.counts[states.ABANDONED]
-        if left:
-            log.warning("%s: %d hooks ignored their deadlines", state.policy.name, left)
+        await cancelled([*shuts.values(), *drains.values(), spent])
+
+
+async def shut_in_turn(
+    state: TypeState,
+    drains: Sequence[asyncio.Future[Any]],
+    spent: asyncio.Future[Any],
+    users: Sequence[asyncio.Future[Any]],
+) -> None:
+    """Shut a type once these are drained, or patience is spent, and all its users are shut."""
+    while not spent.done() and (left := [drain for drain in drains if not drain.done()]):
+        await asyncio.wait([*left, spent], return_when=asyncio.FIRST_COMPLETED)
+    for drain in drains:
+        drain.cancel()
+    if users:
+        await asyncio.wait(users)
+    await shut(state)
+
+
+async def shut(state: TypeState) -> None:
+    """End every lease of a type and close everything, within its close deadline."""
+    await ask_all([state], Shut(), state.policy.close_timeout + GRACE)
+    if state.cell.actor is None:  # crashed once too often to be shut in order
+        state.give_up()
+        await state.hooks.finish(state.policy.close_timeout)
+    left = state.pool.counts[states.ABANDONED]
+    if left:
+        log.warning("%s: %d hooks ignored their deadlines", state.policy.name, left)
 
 
 async def evict_all(types: Sequence[TypeState], event: Evict) -> None:
@@ -79,9 +116,14 @@ async def ask_all(types: Sequence[TypeState], event: Event, timeout: float | Non
     try:
         await asyncio.wait(asked, timeout=timeout)
     finally:
-        for task in asked:
-            task.cancel()
-    await asyncio.gather(*asked, return_exceptions=True)
+        await cancelled(asked)
+
+
+async def cancelled(work: Sequence[asyncio.Future[Any]]) -> None:
+    """Cancel what has not ended of this, and wait until it has."""
+    for task in work:
+        task.cancel()
+    await asyncio.gather(*work, return_exceptions=True)
 
 
 async def until_answered(state: TypeState, event: Event) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from pepperpy_resources import DefaultResourceManager, managed_resource
 from pepperpy_resources.errors import AcquireTimeout, UnknownResourceType, UsageError
 from pepperpy_resources.testing import run
-from tests.helpers import Backend, Fake, serving, settled, ticks
+from tests.helpers import Backend, Fake, serving, settled, ticks, timed
 
 
 class Service:
@@ -201,5 +202,86 @@ def test_an_object_without_a_manager_is_told_what_is_missing() -> None:
     async def main() -> None:
         with pytest.raises((UsageError, AttributeError), match="resource_manager"):
             await Lost().work()
+
+    run(main())
+
+
+# -- what it passes on to lease()
+
+
+def test_the_timeout_is_that_of_the_acquire() -> None:
+    async def main() -> None:
+        async with serving(Backend().spec(max_size=1)) as manager:
+
+            @managed_resource("db", manager=manager, timeout=timedelta(seconds=2))
+            async def work(database: Fake) -> None:
+                raise AssertionError
+
+            await manager.acquire("db:held")
+            seconds, error = await timed(work())
+            assert isinstance(error, AcquireTimeout)
+            assert seconds == pytest.approx(2.0)
+
+    run(main())
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_discard_closes_the_resource_after_the_call(*, keyed: bool) -> None:
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec(keyed=keyed)) as manager:
+            key = (lambda: "one") if keyed else None
+
+            @managed_resource("db", id=key, manager=manager, discard=True)
+            async def once(database: Fake) -> int:
+                assert not database.closes
+                return database.number
+
+            assert [await once(), await once()] == [1, 2]
+            await settled()
+            assert [fake.closes for fake in backend.fakes] == [1, 1]
+
+    run(main())
+
+
+def test_a_priority_is_passed_on_and_none_is_not() -> None:
+    async def main() -> None:
+        passed: list[dict[str, Any]] = []
+
+        class Spy(DefaultResourceManager):
+            def lease(self, type_or_id: str, **options: Any) -> Any:
+                passed.append(options)
+                return super().lease(type_or_id, timeout=options["timeout"])
+
+        manager = Spy([Backend().spec()])
+        await manager.start()
+
+        @managed_resource("db", manager=manager, priority=3)
+        async def urgent(database: Fake) -> None: ...
+
+        @managed_resource("db", manager=manager)
+        async def usual(database: Fake) -> None: ...
+
+        await urgent()
+        await usual()
+        assert [options.get("priority") for options in passed] == [3, None]
+        await manager.stop()
+
+    run(main())
+
+
+def test_a_timeout_that_is_none_is_refused_at_decoration() -> None:
+    with pytest.raises(UsageError, match="timeout=-1"):
+        managed_resource("db", timeout=-1)
+
+
+def test_a_type_that_depends_on_others_is_managed_like_any() -> None:
+    async def main() -> None:
+        backend = Backend()
+        types = backend.spec("agent", keyed=True, depends_on=["db"]), backend.spec(required=False)
+        async with serving(*types) as manager:
+            service = Service(manager)
+            assert (await service.ask("bob"))[0].arguments == ("agent:agent-of-bob",)
+            assert await service.query("text") == ("text", 10)
 
     run(main())

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from pepperpy_resources.actors.blame import blamed
 from pepperpy_resources.actors.budget import Claim
 from pepperpy_resources.actors.host import ASK, LATER, say
 from pepperpy_resources.actors.ledger import Entry
@@ -88,7 +89,8 @@ class Performer:
     def deny(self, effect: do.Deny, *_: Any) -> Any:
         """Refuse, with an error a person can act on."""
         waiting = self.ledger.waiting.get(effect.ticket)
-        error = refusal(self.state.pool, effect, None if waiting is None else waiting[1].event)
+        asked = None if waiting is None else waiting[1].event
+        error = blamed(self.state, refusal(self.state.pool, effect, asked))
         if effect.why is do.Why.CLOSED and self.state.parked is not None:
             error = self.state.parked_error()
         if not effect.ticket:

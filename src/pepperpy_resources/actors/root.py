@@ -97,8 +97,9 @@ class Root:
         return child
 
     def add_type(self, spec: ResourceSpec[Any]) -> TypeState:
-        """Start the supervisor of one resource type."""
-        state = TypeState(spec, self.host.loop, self.context)
+        """Start the supervisor of one resource type; those it depends on run already."""
+        depends_on = {name: self.types[name] for name in spec.depends_on}
+        state = TypeState(spec, self.host.loop, self.context, depends_on)
         state.look_around = self.look_around
         if spec.budget is not None:
             state.budget = self._budget(spec.budget)
@@ -145,6 +146,15 @@ class Root:
         """Free what a type that has ended held of its budget."""
         if state.budget is not None:
             state.budget.deliver(Leave(state.policy.name))
+
+    def find(self, name: str) -> Cell | None:
+        """Return where the actor of a type lives, or "janitor", "metrics" or "root"."""
+        if name in self.types:
+            return self.types[name].cell
+        child = self.children.get(f":{name}")
+        if child is not None:
+            return child.cell
+        return self.cell if name == "root" else None
 
     def types_changed(self) -> None:
         """Let the janitor plan anew."""

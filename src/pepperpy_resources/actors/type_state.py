@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +31,18 @@ class TypeState:
     """The spec, the counters, the ledger and the hooks: all that a new incarnation starts from."""
 
     def __init__(
-        self, spec: ResourceSpec[Any], loop: asyncio.AbstractEventLoop, context: Context
+        self,
+        spec: ResourceSpec[Any],
+        loop: asyncio.AbstractEventLoop,
+        context: Context,
+        depends_on: Mapping[str, TypeState],
     ) -> None:
         self.spec = spec
+        self.depends_on = depends_on
+        # With what those depend on themselves, each after its own.
+        self.below: dict[str, TypeState] = {}
+        for name, state in depends_on.items():
+            self.below |= {**state.below, name: state}
         self.policy: Policy = spec.policy()
         self.counters = Counters()
         self.ledger = Ledger()

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pepperpy_resources.actors.host import Cell
+from pepperpy_resources.actors.blame import failure
+from pepperpy_resources.actors.host import Cell, describe
 from pepperpy_resources.actors.refusals import owner_name, where
 from pepperpy_resources.core.snapshot import PoolSnapshot, snapshot
 
 if TYPE_CHECKING:
     from pepperpy_resources.actors.root import Child, Root
+    from pepperpy_resources.actors.type_state import TypeState
 
 
 class LeaseNode(msgspec.Struct, frozen=True):
@@ -21,6 +23,13 @@ class LeaseNode(msgspec.Struct, frozen=True):
     age: float
     owner: str
     site: str
+
+
+class DependencyNode(msgspec.Struct, frozen=True):
+    """One type that another depends on; `down` is its last failure, empty while it serves."""
+
+    name: str
+    down: str = ""
 
 
 class TypeNode(msgspec.Struct, frozen=True):
@@ -38,6 +47,7 @@ class TypeNode(msgspec.Struct, frozen=True):
     leaked: int
     suspended: bool
     last_error: str
+    depends_on: list[DependencyNode] = []
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -94,9 +104,7 @@ def child_node(child: Child) -> Node:
         restarts=child.log.total,
         restarts_left=child.log.left(now),
         uptime=now - child.started_at,
-        resources=(
-            None if state is None else type_node(snapshot(state.pool, now), state.hooks.last_error)
-        ),
+        resources=None if state is None else type_node(state, snapshot(state.pool, now)),
     )
 
 
@@ -129,8 +137,9 @@ def actor_node(
     )
 
 
-def type_node(seen: PoolSnapshot, last_error: str) -> TypeNode:
+def type_node(state: TypeState, seen: PoolSnapshot) -> TypeNode:
     """Return what is shown of one resource type."""
+    failures = {name: failure(below) for name, below in state.depends_on.items()}
     return TypeNode(
         max_size=None if seen.max_size == float("inf") else seen.max_size,
         slots={state: n for state, n in seen.slots.items() if n},
@@ -151,7 +160,11 @@ def type_node(seen: PoolSnapshot, last_error: str) -> TypeNode:
         overdue=seen.overdue,
         leaked=seen.leaked,
         suspended=seen.suspended,
-        last_error=last_error,
+        last_error=state.hooks.last_error,
+        depends_on=[
+            DependencyNode(name, "" if error is None else describe(error))
+            for name, error in failures.items()
+        ],
     )
 
 
@@ -195,6 +208,9 @@ def type_lines(node: TypeNode, leases: int) -> list[str]:
         text.append("suspended: acquires wait until it is resumed")
     if node.overdue or node.leaked:
         text.append(f"leases overdue: {node.overdue}, leaked: {node.leaked}")
+    if node.depends_on:
+        needs = (f"{x.name} (down: {x.down})" if x.down else x.name for x in node.depends_on)
+        text.append(f"depends on: {', '.join(needs)}")
     if node.last_error:
         text.append(f"last error: {node.last_error}")
     for lease in node.leases[:leases]:

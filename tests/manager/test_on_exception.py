@@ -1,0 +1,124 @@
+"""What becomes of a resource whose `lease()` block was left by an exception: `on_exception`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from pepperpy_resources.testing import run
+from tests.helpers import Backend, serving, settled
+
+
+class Gone(Exception):
+    """The other side is gone."""
+
+
+MISTAKE = ValueError("mistake")
+CANCEL = asyncio.CancelledError()
+EXIT = GeneratorExit()  # a BaseException that no task treats apart
+
+# on_exception, with a reset hook -> what becomes of the resource by what the block is left with.
+KEPT, RESET, CLOSED = "kept", "reset", "closed"
+FATES = [
+    (None, False, {MISTAKE: KEPT, CANCEL: CLOSED, EXIT: CLOSED}),
+    (None, True, {MISTAKE: RESET, CANCEL: RESET, EXIT: RESET}),
+    ("keep", False, {MISTAKE: KEPT, CANCEL: KEPT, EXIT: KEPT}),
+    ("reset", True, {MISTAKE: RESET, CANCEL: RESET, EXIT: RESET}),
+    ("discard", False, {MISTAKE: CLOSED, CANCEL: CLOSED, EXIT: CLOSED}),
+    ("discard", True, {MISTAKE: CLOSED, CANCEL: CLOSED, EXIT: CLOSED}),
+]
+CASES = [
+    pytest.param(wanted, reset, error, fate, id=f"{wanted}-{reset}-{type(error).__name__}")
+    for wanted, reset, fates in FATES
+    for error, fate in fates.items()
+]
+
+
+@pytest.mark.parametrize("knows", [False, True], ids=["", "is_connection_error"])
+@pytest.mark.parametrize(("wanted", "reset", "error", "fate"), CASES)
+def test_the_spec_decides(
+    wanted: Any, error: BaseException, fate: str, *, reset: bool, knows: bool
+) -> None:
+    async def main() -> None:
+        backend = Backend()
+        fields: dict[str, Any] = {"is_connection_error": lambda e: isinstance(e, Gone)}
+        hooks = ["reset"] if reset else []
+        spec = backend.spec("db", *hooks, on_exception=wanted, **(fields if knows else {}))
+        async with serving(spec) as manager:
+            with pytest.raises(type(error)):
+                async with manager.lease("db"):
+                    raise error
+            await settled()
+            (fake,) = backend.fakes
+            seen = RESET if backend.calls["reset"] else KEPT
+            assert (CLOSED if fake.closes else seen) == fate
+
+    run(main())
+
+
+@pytest.mark.parametrize("wanted", [None, "keep", "discard"])
+def test_a_connection_error_closes_the_generation_whatever_the_spec_says(wanted: Any) -> None:
+    async def main() -> None:
+        backend = Backend()
+        spec = backend.spec(on_exception=wanted, is_connection_error=lambda e: isinstance(e, Gone))
+        async with serving(spec) as manager:
+            await manager.acquire("db:a")
+            with pytest.raises(Gone):
+                async with manager.lease("db"):
+                    await manager.release("db:a")
+                    raise Gone
+            await settled()
+            assert [fake.closes for fake in backend.fakes] == [1, 1]
+
+    run(main())
+
+
+@pytest.mark.parametrize("wanted", [None, "keep", "discard"])
+def test_a_block_that_is_left_in_peace_keeps_its_resource(wanted: Any) -> None:
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec(on_exception=wanted)) as manager:
+            async with manager.lease("db"):
+                pass
+            await settled()
+            assert [fake.closes for fake in backend.fakes] == [0]
+            async with manager.lease("db", discard=True):
+                pass
+            await settled()
+            assert [fake.closes for fake in backend.fakes] == [1]
+
+    run(main())
+
+
+def test_discard_of_the_lease_goes_before_keep_of_the_spec() -> None:
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec(on_exception="keep")) as manager:
+            with pytest.raises(ValueError, match="mistake"):
+                async with manager.lease("db", discard=True):
+                    raise MISTAKE
+            await settled()
+            assert [fake.closes for fake in backend.fakes] == [1]
+
+    run(main())
+
+
+def test_a_task_that_is_cancelled_in_its_block_keeps_the_resource_with_keep() -> None:
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec(on_exception="keep", max_size=1)) as manager:
+
+            async def borrow() -> None:
+                async with manager.lease("db"):
+                    await asyncio.sleep(60)
+
+            task = asyncio.ensure_future(borrow())
+            await settled()
+            task.cancel()
+            await asyncio.wait({task})
+            assert task.cancelled()
+            assert await manager.acquire("db:next", timeout=0) is backend.fakes[0]
+
+    run(main())
