@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pepperpy_resources._callables import callable_kind
 from pepperpy_resources.actors.host import describe, raise_outside, say
 from pepperpy_resources.actors.ledger import Entry, Run
+from pepperpy_resources.actors.watchdog import Watchdog
 from pepperpy_resources.actors.workers import Worker, Workers
 from pepperpy_resources.clock import chance
 from pepperpy_resources.core import events as on
@@ -40,6 +41,7 @@ class Hooks:
         loop: asyncio.AbstractEventLoop,
         context: Context,
         report: Callable[[on.Outcome], Any],
+        watchdog: Watchdog,
     ) -> None:
         self.spec = spec
         self.workers = Workers(spec.name)
@@ -47,6 +49,8 @@ class Hooks:
         self._loop = loop
         self._context = context
         self._report = report
+        self._watchdog = watchdog
+        self._inline = inline_hooks(spec)
         self._keyed = spec.keyed
         self._close_timeout = spec.policy().close_timeout
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself holds tasks weakly
@@ -55,24 +59,24 @@ class Hooks:
 
     def open(self, entry: Entry) -> None:
         """Make the resource of this slot; reports `Opened` or `OpenFailed`."""
-        run = Run("open")
+        run = Run("open", entry.number)
         self._start(entry, run, self._open(entry, run))
 
     def check(self, entry: Entry) -> None:
         """Check the resource; reports `CheckPassed` or `CheckFailed`."""
-        run = Run("check")
+        run = Run("check", entry.number)
         self._start(entry, run, self._check(entry, run))
 
     def reset(self, entry: Entry) -> None:
         """Reset the resource; reports `ResetDone`."""
-        run = Run("reset")
+        run = Run("reset", entry.number)
         work = self._call(run, entry.worker, self.spec.reset, entry.resource)
         self._start(entry, run, work)
 
     def close(self, entry: Entry) -> None:
         """Cancel what runs on the slot and close its resource; reports `Closed`."""
         self.cancel(entry)
-        run = Run("close", before=entry.run)
+        run = Run("close", entry.number, before=entry.run)
         self._start(entry, run, self._close(entry, run))
 
     def cancel(self, entry: Entry) -> None:
@@ -85,7 +89,7 @@ class Hooks:
 
     async def on_acquire(self, entry: Entry | None, resource: Any) -> None:
         """Run the on_acquire hook in the caller's own task."""
-        run = Run("on_acquire")
+        run = Run("on_acquire", 0 if entry is None else entry.number)
         if entry is not None:
             entry.guest = run
         worker = entry.worker if entry is not None else None
@@ -136,6 +140,8 @@ class Hooks:
             if run.stopped and inspect.iscoroutine(value):
                 value.close()  # given up while its thread ran
                 raise asyncio.CancelledError
+        elif run.hook in self._inline:
+            value = self._watchdog.run(self.spec.name, run.hook, run.slot, call)
         else:
             value = call()
         return await value if inspect.isawaitable(value) else value
@@ -301,6 +307,23 @@ class Keeper:
 def is_async(hook: Callable[..., Any]) -> bool:
     """Tell whether calling this hook runs its body on the loop."""
     return callable_kind(hook) in ("coroutine", "async_generator", "async_context")
+
+
+def inline_hooks(spec: ResourceSpec[Any]) -> frozenset[str]:
+    """Return the hooks of this spec whose body runs on the loop and could run on a thread."""
+    if spec.offload or spec.thread_bound:
+        return frozenset()
+    hooks = {
+        "open": spec.factory,
+        "check": spec.check,
+        "reset": spec.reset,
+        # Without a hook, what the factory made is left.
+        "close": spec.factory if spec.close is None else spec.close,
+        "on_acquire": spec.on_acquire,
+    }
+    return frozenset(
+        name for name, hook in hooks.items() if hook is not None and not is_async(hook)
+    )
 
 
 def as_factory(factory: Callable[..., Any]) -> Callable[..., Any]:

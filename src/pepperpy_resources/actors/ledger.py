@@ -27,6 +27,7 @@ class Run:
     """One hook at work."""
 
     hook: str
+    slot: int
     before: Run | None = None  # a close: the hook it overtakes
     task: asyncio.Task[Any] | None = None
     thread: asyncio.Future[Any] | None = None  # while it is on a thread

@@ -17,6 +17,7 @@ from pepperpy_resources.actors.metrics import MetricsActor
 from pepperpy_resources.actors.pool import ResourceSupervisor
 from pepperpy_resources.actors.reply import Failure
 from pepperpy_resources.actors.type_state import TypeState
+from pepperpy_resources.actors.watchdog import Watchdog
 from pepperpy_resources.core.policy import Intensity
 from pepperpy_resources.core.restart import RestartLog
 from pepperpy_resources.errors import ActorDead, ManagerStopped
@@ -75,6 +76,7 @@ class Root:
         self.context = context
         self.children: dict[str, Child] = {}
         self.types: dict[str, TypeState] = {}
+        self.watchdog = Watchdog()
         self.cell = Cell(host, "root", on_failed)
         RootSupervisor.launch(self.cell, self)
         self._add(METRICS, lambda cell: MetricsActor.launch(cell, self))
@@ -95,7 +97,7 @@ class Root:
 
     def add_type(self, spec: ResourceSpec[Any]) -> TypeState:
         """Start the supervisor of one resource type."""
-        state = TypeState(spec, self.host.loop, self.context)
+        state = TypeState(spec, self.host.loop, self.context, self.watchdog)
         child = self._add(
             spec.name, lambda cell: ResourceSupervisor.launch(cell, state), spec.restart
         )
@@ -164,6 +166,7 @@ class Root:
             self.end_child(child)
         for state in self.types.values():
             state.hooks.workers.stop()
+        self.watchdog.end()
         self.cell.end("stopped", lambda _: Failure(ManagerStopped("the manager is stopped")))
 
 

@@ -10,6 +10,7 @@ from pepperpy_resources.actors.hooks import Hooks
 from pepperpy_resources.actors.host import Cell
 from pepperpy_resources.actors.ledger import Ledger
 from pepperpy_resources.actors.reply import Failure, Promise, Reply
+from pepperpy_resources.actors.watchdog import Watchdog
 from pepperpy_resources.clock import now_of
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core.counters import Counters
@@ -29,7 +30,11 @@ class TypeState:
     """The spec, the counters, the ledger and the hooks: all that a new incarnation starts from."""
 
     def __init__(
-        self, spec: ResourceSpec[Any], loop: asyncio.AbstractEventLoop, context: Context
+        self,
+        spec: ResourceSpec[Any],
+        loop: asyncio.AbstractEventLoop,
+        context: Context,
+        watchdog: Watchdog,
     ) -> None:
         self.spec = spec
         self.policy: Policy = spec.policy()
@@ -38,7 +43,7 @@ class TypeState:
         self.loop = loop
         self.now = now_of(loop)
         self.cell: Cell  # set by the root, which makes both
-        self.hooks = Hooks(spec, loop, context, self.report)
+        self.hooks = Hooks(spec, loop, context, self.report, watchdog)
         self.pool = Pool(self.policy, self.counters)  # the current incarnation's
         self.parked: BaseException | None = None  # why, while the type is parked
         self.shutdowns = 0  # incarnations that were to shut a parked type
