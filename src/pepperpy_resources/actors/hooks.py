@@ -84,16 +84,25 @@ class Hooks:
         run = entry.run
         if run is not None and run.task is not None:
             run.stopped = True
-            if run.thread is None:  # what is on a thread cannot be cancelled, only waited for
+            if run.thread is None:
                 run.task.cancel()
+            else:  # it cannot be cancelled, only waited for
+                self.workers.forsake(run.thread)
 
     async def on_acquire(self, entry: Entry | None, resource: Any) -> None:
         """Run the on_acquire hook in the caller's own task."""
         run = Run("on_acquire", 0 if entry is None else entry.number)
-        if entry is not None:
-            entry.guest = run
         worker = entry.worker if entry is not None else None
-        await self._call(run, worker, self.spec.on_acquire, resource)
+        if entry is not None:
+            entry.guests.append(run)
+        try:
+            await self._call(run, worker, self.spec.on_acquire, resource)
+        finally:
+            left = run.running()
+            if left is not None:  # on its thread, and its borrower waits no longer
+                self.workers.forsake(left)
+            elif entry is not None:
+                entry.guests.remove(run)
 
     def is_lost(self, error: BaseException) -> bool:
         """Ask the spec whether this error means that the other side is gone.
@@ -134,7 +143,7 @@ class Hooks:
             return None
         call = functools.partial(hook, *args, **kwargs)
         if worker is not None or self._in_thread(hook):
-            run.thread = worker.submit(call) if worker is not None else self.workers.submit(call)
+            run.thread = self.workers.submit(call, worker)
             value = await asyncio.shield(run.thread)
             run.thread = None
             if run.stopped and inspect.iscoroutine(value):
@@ -209,8 +218,7 @@ class Hooks:
             raise CheckReturnedFalse("the check hook returned False")
 
     async def _close(self, entry: Entry, run: Run) -> None:
-        others = [other.running() for other in (run.before, entry.guest) if other is not None]
-        busy = {other for other in others if other is not None}
+        busy = older(entry, run)
         if busy:
             # Two hooks on one resource at once are a last resort.
             await asyncio.wait(busy, timeout=self._close_timeout / 2)
@@ -236,10 +244,10 @@ class Hooks:
         if entry.run is not run:
             failure_of(task)  # overtaken by a close, which reports for both; seen, so not logged
             return
-        before = run.before.running() if run.before is not None else None
-        if before is not None:
-            # The slot is not gone while an older hook of it still runs.
-            before.add_done_callback(lambda _: self._done(entry, run, task))
+        if run.hook == "close" and (busy := older(entry, run)):
+            # The slot is not gone while an older hook of it still runs: else slots that are made,
+            # hang and are closed would leave any number of threads behind.
+            busy.pop().add_done_callback(lambda _: self._done(entry, run, task))
             return
         entry.run = None
         error = failure_of(task)
@@ -270,6 +278,12 @@ class Hooks:
         if hook == "reset":
             return on.ResetDone(number, error, lost)
         return on.CheckPassed(number) if error is None else on.CheckFailed(number, error, lost)
+
+
+def older(entry: Entry, close: Run) -> set[asyncio.Future[Any]]:
+    """Return what still runs of the hooks that this close overtakes."""
+    runs = entry.guests if close.before is None else [close.before, *entry.guests]
+    return {work for run in runs if (work := run.running()) is not None}
 
 
 async def end(task: asyncio.Task[Any]) -> None:

@@ -11,6 +11,7 @@ from pepperpy_resources.actors.refusals import owner_name, where
 from pepperpy_resources.core.snapshot import PoolSnapshot, snapshot
 
 if TYPE_CHECKING:
+    from pepperpy_resources.actors.hooks import Hooks
     from pepperpy_resources.actors.root import Child, Root
 
 
@@ -34,6 +35,7 @@ class TypeNode(msgspec.Struct, frozen=True):
     opened: int
     closed: int
     acquired: int
+    abandoned_threads: int  # at work on a hook that is past its deadline
     last_error: str
 
 
@@ -90,9 +92,7 @@ def child_node(child: Child) -> Node:
         restarts=child.log.total,
         restarts_left=child.log.left(now),
         uptime=now - child.started_at,
-        resources=(
-            None if state is None else type_node(snapshot(state.pool, now), state.hooks.last_error)
-        ),
+        resources=(None if state is None else type_node(snapshot(state.pool, now), state.hooks)),
     )
 
 
@@ -125,7 +125,7 @@ def actor_node(
     )
 
 
-def type_node(seen: PoolSnapshot, last_error: str) -> TypeNode:
+def type_node(seen: PoolSnapshot, hooks: Hooks) -> TypeNode:
     """Return what is shown of one resource type."""
     return TypeNode(
         max_size=None if seen.max_size == float("inf") else seen.max_size,
@@ -144,7 +144,8 @@ def type_node(seen: PoolSnapshot, last_error: str) -> TypeNode:
         opened=seen.opened,
         closed=seen.closed,
         acquired=seen.acquired,
-        last_error=last_error,
+        abandoned_threads=hooks.workers.abandoned,
+        last_error=hooks.last_error,
     )
 
 
@@ -184,6 +185,8 @@ def type_lines(node: TypeNode, leases: int) -> list[str]:
     text = [f"slots: {slots} ({limit}); opened {node.opened}, closed {node.closed}"]
     queue = f"leases granted: {node.acquired}; waiting: {node.waiting}"
     text.append(queue + (f" (oldest {node.oldest_wait:.3f} s)" if node.waiting else ""))
+    if node.abandoned_threads:
+        text.append(f"abandoned threads: {node.abandoned_threads}")
     if node.last_error:
         text.append(f"last error: {node.last_error}")
     for lease in node.leases[:leases]:
