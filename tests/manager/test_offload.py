@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from pepperpy_resources import DefaultResourceManager, ResourceSpec
+from pepperpy_resources import Backoff, DefaultResourceManager, ResourceSpec
+from pepperpy_resources.observe.tree import TypeNode
 from tests.helpers import serving
 
 SOON = 20.0  # seconds of real time something that takes milliseconds may take here
@@ -224,7 +226,8 @@ def test_a_hanging_thread_is_abandoned_and_replaced() -> None:
                 assert time.perf_counter() - began < SOON / 2
                 assert opened[0].is_alive()
                 assert opened[1] is not opened[0]
-                assert manager.tree().render().count("abandoned") == 1
+                assert "1 abandoned" in manager.tree().render()
+                assert "abandoned threads: 1" in manager.tree().render()
                 # Its late resource is closed, and nobody ever got it.
                 let_go.set()
                 await until(lambda: len(closed) == 1)
@@ -260,6 +263,146 @@ def test_no_more_than_max_size_hanging_threads_are_left_behind() -> None:
     asyncio.run(main())
 
 
+HANGING = [
+    ("open",),
+    ("check",),
+    ("reset",),
+    ("close",),
+    ("on_acquire",),
+    ("check", "close"),
+    ("reset", "close"),
+    ("on_acquire", "close"),
+]
+
+
+def node_of(manager: DefaultResourceManager, name: str) -> TypeNode:
+    nodes = manager.tree().children[0].children
+    (found,) = [n.resources for n in nodes if n.path == name and n.resources is not None]
+    return found
+
+
+@pytest.mark.parametrize("bound", [False, True], ids=["offload", "thread_bound"])
+@pytest.mark.parametrize("hanging", HANGING, ids="+".join)
+def test_whichever_hooks_hang_their_threads_are_counted_and_bounded(
+    hanging: tuple[str, ...], *, bound: bool
+) -> None:
+    async def main() -> None:
+        let_go = threading.Event()
+        hung: set[threading.Thread] = set()
+
+        def hook(name: str) -> None:
+            if name in hanging:
+                hung.add(threading.current_thread())
+                let_go.wait(SOON)
+                hung.discard(threading.current_thread())
+
+        def connect() -> object:
+            hook("open")
+            return object()
+
+        spec: ResourceSpec[object] = ResourceSpec(
+            "db", factory=connect, check=lambda _: hook("check"), reset=lambda _: hook("reset"),
+            close=lambda _: hook("close"), on_acquire=lambda _: hook("on_acquire"),
+            max_size=2, fresh_for=0, offload=not bound, thread_bound=bound, create_timeout=0.05,
+            check_timeout=0.05, reset_timeout=0.05, close_timeout=0.05,
+            backoff=Backoff(min=0.01, max=0.01),
+        )  # fmt: skip
+        async with serving(spec) as manager:
+            try:
+                refused = ""
+                for number in range(60):
+                    try:
+                        await manager.acquire(f"db:{number}", timeout=0.2)
+                        await manager.release(f"db:{number}", discard=hanging == ("close",))
+                        await asyncio.sleep(0.01)  # now an idle one must be checked
+                    except TimeoutError as error:
+                        refused = str(error)
+                    if "hooks ignore their deadlines" in refused:
+                        break
+                else:
+                    pytest.fail(f"it still makes threads: {len(hung)} hang")
+                # At most 2 * max_size - 1 slots, each with a hook and the close it waits for.
+                assert 2 <= len(hung) <= 6
+                await until(lambda: node_of(manager, "db").abandoned_threads == len(hung))
+                assert f"abandoned threads: {len(hung)}" in manager.tree().render()
+                let_go.set()
+                await until(lambda: not hung)
+                await until(lambda: not node_of(manager, "db").abandoned_threads)
+                await until(lambda: "abandoned" not in node_of(manager, "db").slots)
+                await manager.acquire("db:well", timeout=SOON)  # it lives
+            finally:
+                let_go.set()
+
+    asyncio.run(main())
+
+
+def test_a_resource_whose_on_acquire_hangs_is_gone_when_that_has_ended() -> None:
+    async def main() -> None:
+        let_go = threading.Event()
+        told: list[str] = []
+
+        def welcome(_: object) -> None:
+            let_go.wait(SOON)
+            told.append("welcomed")
+
+        def close(_: object) -> None:
+            told.append("closed")
+
+        spec: ResourceSpec[object] = ResourceSpec(
+            "db", factory=object, on_acquire=welcome, close=close, offload=True, max_size=1,
+            close_timeout=0.05,
+        )  # fmt: skip
+        async with serving(spec) as manager:
+            try:
+                with pytest.raises(TimeoutError):
+                    await manager.acquire("db:a", timeout=0.05)
+                await until(lambda: bool(told))
+                assert told == ["closed"]  # half its deadline was spent on waiting for the other
+                await until(lambda: node_of(manager, "db").slots == {"abandoned": 1})
+                assert node_of(manager, "db").abandoned_threads == 1
+                let_go.set()
+                await until(lambda: not node_of(manager, "db").slots)
+                assert told == ["closed", "welcomed"]
+                assert node_of(manager, "db").abandoned_threads == 0
+            finally:
+                let_go.set()
+
+    asyncio.run(main())
+
+
+def test_a_sqlite_connection_that_insists_on_its_thread_has_its_way() -> None:
+    async def main() -> None:
+        closed: list[sqlite3.Connection] = []
+
+        def close(connection: sqlite3.Connection) -> None:
+            connection.close()
+            closed.append(connection)
+
+        spec: ResourceSpec[sqlite3.Connection] = ResourceSpec(
+            "db",
+            factory=lambda: sqlite3.connect(":memory:", check_same_thread=True),
+            check=lambda connection: connection.execute("SELECT 1").fetchone() == (1,),
+            reset=lambda connection: connection.rollback(),
+            on_acquire=lambda connection: connection.execute("PRAGMA foreign_keys = ON"),
+            close=close,
+            thread_bound=True,
+            max_size=3,
+            fresh_for=0,
+        )
+        async with serving(spec) as manager:
+            await lease_some(manager)
+            async with manager.lease("db", discard=True) as connection:
+                with pytest.raises(sqlite3.ProgrammingError, match="same thread"):
+                    connection.execute("SELECT 1")
+            await until(lambda: len(closed) == 1)
+            figures = (await manager.monitor())["types"]["db"]
+            assert set(figures["errors"].values()) == {0}
+            assert figures["opened"] == 3
+        assert len(closed) == 3
+
+    asyncio.run(main())
+
+
 def test_a_hanging_thread_of_one_type_does_not_hold_another_up() -> None:
     async def main() -> None:
         let_go = threading.Event()
@@ -286,7 +429,8 @@ def test_a_hanging_thread_of_one_type_does_not_hold_another_up() -> None:
 
 EXIT = """
 import asyncio, threading, time
-from pepperpy_resources import DefaultResourceManager, ResourceSpec
+from pepperpy_resources import Backoff, DefaultResourceManager, ResourceSpec
+from pepperpy_resources.observe.tree import TypeNode
 
 def hang(_):
     threading.Event().wait()

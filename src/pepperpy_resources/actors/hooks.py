@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pepperpy_resources._callables import callable_kind
 from pepperpy_resources.actors.host import describe, raise_outside, say
 from pepperpy_resources.actors.ledger import Entry, Run
+from pepperpy_resources.actors.watchdog import Watchdog
 from pepperpy_resources.actors.workers import Worker, Workers
 from pepperpy_resources.clock import chance
 from pepperpy_resources.core import events as on
@@ -40,6 +41,7 @@ class Hooks:
         loop: asyncio.AbstractEventLoop,
         context: Context,
         report: Callable[[on.Outcome], Any],
+        watchdog: Watchdog,
     ) -> None:
         self.spec = spec
         self.workers = Workers(spec.name)
@@ -47,6 +49,8 @@ class Hooks:
         self._loop = loop
         self._context = context
         self._report = report
+        self._watchdog = watchdog
+        self._inline = inline_hooks(spec)
         self._keyed = spec.keyed
         self._close_timeout = spec.policy().close_timeout
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself holds tasks weakly
@@ -55,24 +59,24 @@ class Hooks:
 
     def open(self, entry: Entry) -> None:
         """Make the resource of this slot; reports `Opened` or `OpenFailed`."""
-        run = Run("open")
+        run = Run("open", entry.number)
         self._start(entry, run, self._open(entry, run))
 
     def check(self, entry: Entry) -> None:
         """Check the resource; reports `CheckPassed` or `CheckFailed`."""
-        run = Run("check")
+        run = Run("check", entry.number)
         self._start(entry, run, self._check(entry, run))
 
     def reset(self, entry: Entry) -> None:
         """Reset the resource; reports `ResetDone`."""
-        run = Run("reset")
+        run = Run("reset", entry.number)
         work = self._call(run, entry.worker, self.spec.reset, entry.resource)
         self._start(entry, run, work)
 
     def close(self, entry: Entry) -> None:
         """Cancel what runs on the slot and close its resource; reports `Closed`."""
         self.cancel(entry)
-        run = Run("close", before=entry.run)
+        run = Run("close", entry.number, before=entry.run)
         self._start(entry, run, self._close(entry, run))
 
     def cancel(self, entry: Entry) -> None:
@@ -80,16 +84,25 @@ class Hooks:
         run = entry.run
         if run is not None and run.task is not None:
             run.stopped = True
-            if run.thread is None:  # what is on a thread cannot be cancelled, only waited for
+            if run.thread is None:
                 run.task.cancel()
+            else:  # it cannot be cancelled, only waited for
+                self.workers.forsake(run.thread)
 
     async def on_acquire(self, entry: Entry | None, resource: Any) -> None:
         """Run the on_acquire hook in the caller's own task."""
-        run = Run("on_acquire")
-        if entry is not None:
-            entry.guest = run
+        run = Run("on_acquire", 0 if entry is None else entry.number)
         worker = entry.worker if entry is not None else None
-        await self._call(run, worker, self.spec.on_acquire, resource)
+        if entry is not None:
+            entry.guests.append(run)
+        try:
+            await self._call(run, worker, self.spec.on_acquire, resource)
+        finally:
+            left = run.running()
+            if left is not None:  # on its thread, and its borrower waits no longer
+                self.workers.forsake(left)
+            elif entry is not None:
+                entry.guests.remove(run)
 
     def is_lost(self, error: BaseException) -> bool:
         """Ask the spec whether this error means that the other side is gone.
@@ -130,12 +143,14 @@ class Hooks:
             return None
         call = functools.partial(hook, *args, **kwargs)
         if worker is not None or self._in_thread(hook):
-            run.thread = worker.submit(call) if worker is not None else self.workers.submit(call)
+            run.thread = self.workers.submit(call, worker)
             value = await asyncio.shield(run.thread)
             run.thread = None
             if run.stopped and inspect.iscoroutine(value):
                 value.close()  # given up while its thread ran
                 raise asyncio.CancelledError
+        elif run.hook in self._inline:
+            value = self._watchdog.run(self.spec.name, run.hook, run.slot, call)
         else:
             value = call()
         return await value if inspect.isawaitable(value) else value
@@ -203,8 +218,7 @@ class Hooks:
             raise CheckReturnedFalse("the check hook returned False")
 
     async def _close(self, entry: Entry, run: Run) -> None:
-        others = [other.running() for other in (run.before, entry.guest) if other is not None]
-        busy = {other for other in others if other is not None}
+        busy = older(entry, run)
         if busy:
             # Two hooks on one resource at once are a last resort.
             await asyncio.wait(busy, timeout=self._close_timeout / 2)
@@ -230,10 +244,10 @@ class Hooks:
         if entry.run is not run:
             failure_of(task)  # overtaken by a close, which reports for both; seen, so not logged
             return
-        before = run.before.running() if run.before is not None else None
-        if before is not None:
-            # The slot is not gone while an older hook of it still runs.
-            before.add_done_callback(lambda _: self._done(entry, run, task))
+        if run.hook == "close" and (busy := older(entry, run)):
+            # The slot is not gone while an older hook of it still runs: else slots that are made,
+            # hang and are closed would leave any number of threads behind.
+            busy.pop().add_done_callback(lambda _: self._done(entry, run, task))
             return
         entry.run = None
         error = failure_of(task)
@@ -264,6 +278,12 @@ class Hooks:
         if hook == "reset":
             return on.ResetDone(number, error, lost)
         return on.CheckPassed(number) if error is None else on.CheckFailed(number, error, lost)
+
+
+def older(entry: Entry, close: Run) -> set[asyncio.Future[Any]]:
+    """Return what still runs of the hooks that this close overtakes."""
+    runs = entry.guests if close.before is None else [close.before, *entry.guests]
+    return {work for run in runs if (work := run.running()) is not None}
 
 
 async def end(task: asyncio.Task[Any]) -> None:
@@ -301,6 +321,23 @@ class Keeper:
 def is_async(hook: Callable[..., Any]) -> bool:
     """Tell whether calling this hook runs its body on the loop."""
     return callable_kind(hook) in ("coroutine", "async_generator", "async_context")
+
+
+def inline_hooks(spec: ResourceSpec[Any]) -> frozenset[str]:
+    """Return the hooks of this spec whose body runs on the loop and could run on a thread."""
+    if spec.offload or spec.thread_bound:
+        return frozenset()
+    hooks = {
+        "open": spec.factory,
+        "check": spec.check,
+        "reset": spec.reset,
+        # Without a hook, what the factory made is left.
+        "close": spec.factory if spec.close is None else spec.close,
+        "on_acquire": spec.on_acquire,
+    }
+    return frozenset(
+        name for name, hook in hooks.items() if hook is not None and not is_async(hook)
+    )
 
 
 def as_factory(factory: Callable[..., Any]) -> Callable[..., Any]:

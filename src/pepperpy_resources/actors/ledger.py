@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pepperpy_resources.core import events as on
@@ -27,6 +27,7 @@ class Run:
     """One hook at work."""
 
     hook: str
+    slot: int
     before: Run | None = None  # a close: the hook it overtakes
     task: asyncio.Task[Any] | None = None
     thread: asyncio.Future[Any] | None = None  # while it is on a thread
@@ -50,7 +51,7 @@ class Entry:
     closer: Callable[[Run], Awaitable[None]] | None = None  # set once there is something to close
     hook: str | None = None  # the hook the machine waits for
     run: Run | None = None  # the hook that runs
-    guest: Run | None = None  # the last on_acquire, which runs in a borrower's task
+    guests: list[Run] = field(default_factory=list[Run])  # on_acquire, in the borrowers' tasks
     worker: Worker | None = None  # the thread this resource is bound to
     doomed: bool = False
 

@@ -19,6 +19,7 @@ from pepperpy_resources.actors.owners import deadlocked, report_deadlock
 from pepperpy_resources.actors.pool import ResourceSupervisor
 from pepperpy_resources.actors.reply import Failure
 from pepperpy_resources.actors.type_state import TypeState
+from pepperpy_resources.actors.watchdog import Watchdog
 from pepperpy_resources.core.policy import Budget, Intensity
 from pepperpy_resources.core.restart import RestartLog
 from pepperpy_resources.errors import ActorDead, ManagerStopped
@@ -77,6 +78,7 @@ class Root:
         self.context = context
         self.children: dict[str, Child] = {}
         self.types: dict[str, TypeState] = {}
+        self.watchdog = Watchdog()
         self.cell = Cell(host, "root", on_failed)
         RootSupervisor.launch(self.cell, self)
         self._add(METRICS, lambda cell: MetricsActor.launch(cell, self))
@@ -99,7 +101,7 @@ class Root:
     def add_type(self, spec: ResourceSpec[Any]) -> TypeState:
         """Start the supervisor of one resource type; those it depends on run already."""
         depends_on = {name: self.types[name] for name in spec.depends_on}
-        state = TypeState(spec, self.host.loop, self.context, depends_on)
+        state = TypeState(spec, self.host.loop, self.context, depends_on, self.watchdog)
         state.look_around = self.look_around
         if spec.budget is not None:
             state.budget = self._budget(spec.budget)
@@ -205,6 +207,7 @@ class Root:
             self.end_child(child)
         for state in self.types.values():
             state.hooks.workers.stop()
+        self.watchdog.end()
         self.cell.end("stopped", lambda _: Failure(ManagerStopped("the manager is stopped")))
 
 

@@ -12,6 +12,7 @@ from pepperpy_resources.actors.host import Cell
 from pepperpy_resources.actors.ledger import Ledger
 from pepperpy_resources.actors.owners import OwnerWatch
 from pepperpy_resources.actors.reply import Failure, Promise, Reply
+from pepperpy_resources.actors.watchdog import Watchdog
 from pepperpy_resources.clock import now_of
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core.counters import Counters
@@ -36,6 +37,7 @@ class TypeState:
         loop: asyncio.AbstractEventLoop,
         context: Context,
         depends_on: Mapping[str, TypeState],
+        watchdog: Watchdog,
     ) -> None:
         self.spec = spec
         self.depends_on = depends_on
@@ -52,7 +54,7 @@ class TypeState:
         self.loop = loop
         self.now = now_of(loop)
         self.cell: Cell  # set by the root, which makes both
-        self.hooks = Hooks(spec, loop, context, self.report)
+        self.hooks = Hooks(spec, loop, context, self.report, watchdog)
         self.pool = Pool(self.policy, self.counters)  # the current incarnation's
         self.parked: BaseException | None = None  # why, while the type is parked
         self.shutdowns = 0  # incarnations that were to shut a parked type

@@ -46,6 +46,7 @@ class TypeNode(msgspec.Struct, frozen=True):
     overdue: int
     leaked: int
     suspended: bool
+    abandoned_threads: int  # at work on a hook that is past its deadline
     last_error: str
     depends_on: list[DependencyNode] = []
 
@@ -160,6 +161,7 @@ def type_node(state: TypeState, seen: PoolSnapshot) -> TypeNode:
         overdue=seen.overdue,
         leaked=seen.leaked,
         suspended=seen.suspended,
+        abandoned_threads=state.hooks.workers.abandoned,
         last_error=state.hooks.last_error,
         depends_on=[
             DependencyNode(name, "" if error is None else describe(error))
@@ -211,6 +213,8 @@ def type_lines(node: TypeNode, leases: int) -> list[str]:
     if node.depends_on:
         needs = (f"{x.name} (down: {x.down})" if x.down else x.name for x in node.depends_on)
         text.append(f"depends on: {', '.join(needs)}")
+    if node.abandoned_threads:
+        text.append(f"abandoned threads: {node.abandoned_threads}")
     if node.last_error:
         text.append(f"last error: {node.last_error}")
     for lease in node.leases[:leases]:
