@@ -31,9 +31,11 @@ class Mode(StrEnum):
     DRAINING = "draining"  # nobody is served any more
     FILLING = "filling"  # below min_idle, and a sweep has seen it
     SUSPECTING = "suspecting"  # a check failed: idle slots are checked in the background
+    WATCHED = "watched"  # nothing; but the short way, which leaves no effects to see, is closed
 
 
 DRAINING, FILLING, SUSPECTING = Mode.DRAINING, Mode.FILLING, Mode.SUSPECTING
+WATCHED = Mode.WATCHED
 
 
 class Pool:

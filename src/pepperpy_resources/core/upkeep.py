@@ -21,7 +21,7 @@ from pepperpy_resources.core.events import (
     Tick,
 )
 from pepperpy_resources.core.outcomes import creation_failed, found_bad
-from pepperpy_resources.core.pool import DRAINING, ENDED_FOR, FILLING, Pool
+from pepperpy_resources.core.pool import DRAINING, ENDED_FOR, FILLING, WATCHED, Pool
 from pepperpy_resources.core.settle import settle
 from pepperpy_resources.core.slots import Lane, Slot
 
@@ -161,7 +161,7 @@ def drain(pool: Pool, event: Drain) -> None:
 
 def stop_serving(pool: Pool) -> None:
     """Deny the queue, close idle slots, and cancel creations nobody will use."""
-    pool.modes = {DRAINING}
+    pool.modes = {DRAINING} | (pool.modes & {WATCHED})
     for ticket in tuple(pool.tickets.values()):
         pool.deny(ticket, do.Why.CLOSED, "refused")
     for slot in tuple(pool.slots.values()):
