@@ -42,11 +42,13 @@ class Turn:
         """Return who waits under a ticket; for 0, who asks in this turn."""
         if not ticket:
             return do.Wait(0, self.message, self.now)
-        for effect in self.effects:
+        waiting = self.ledger.waiting.get(ticket)
+        if waiting is not None:
+            return waiting[1]
+        for effect in self.effects:  # queued in this very turn
             if isinstance(effect, do.Wait) and effect.ticket == ticket:
                 return effect
-        waiting = self.ledger.waiting.get(ticket)
-        return None if waiting is None else waiting[1]
+        return None
 
     def follows(self, kinds: tuple[type[do.Effect], ...], slot: int) -> bool:
         """Tell whether an effect of one of these kinds on this slot follows."""
@@ -90,7 +92,7 @@ OUTCOMES: dict[type[on.Event], tuple[What, tuple[type[do.Effect], ...]]] = {
 def outcome(turn: Turn) -> ResourceEvent | None:
     """Return what a hook's outcome means; None if the message is none, or came too late."""
     message = turn.message
-    row = OUTCOMES.get(type(message))
+    row = OUTCOMES.get(message.__class__)
     if row is None or not turn.follows(row[1], message.slot):
         return None
     what, error, seconds = row[0], getattr(message, "error", None), None
