@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from pepperpy_resources import Backoff, DefaultResourceManager
-from pepperpy_resources.actors.happenings import EFFECTS, OUTCOMES
+from pepperpy_resources.actors.happenings import EFFECTS, OUTCOMES, happenings
+from pepperpy_resources.actors.ledger import Ledger
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
 from pepperpy_resources.errors import AcquireTimeout, LeaseIdInUse, NotLeased, QueueFull
@@ -23,6 +24,21 @@ SLOW = Backoff(min=10.0, max=10.0, jitter=0.0)
 def test_every_effect_and_every_outcome_has_a_row() -> None:
     assert set(EFFECTS) == set(do.Effect.__subclasses__())
     assert set(OUTCOMES) == set(on.Outcome.__args__)
+
+
+def test_a_wait_that_the_ledger_does_not_know_is_not_timed() -> None:
+    lease = do.Lease(
+        epoch=1, slot=1, resource=None, since=5.0, acquire=on.Acquire("db:a"), ticket=7
+    )
+    effects: list[do.Effect] = [lease, do.Drop(8)]
+    (acquired,) = happenings("db", on.Release("db:b"), effects, Ledger(), 5.0)
+    assert (acquired.ticket, acquired.seconds) == (7, None)
+
+
+def test_an_outcome_that_came_too_late_is_no_event() -> None:
+    # Slot 1 is gone; what follows for slot 2 is another matter.
+    for late in (on.Opened(1), on.CheckPassed(1), on.ResetDone(1), on.Closed(1)):
+        assert happenings("db", late, [do.Idle(2), do.Gone(2)], Ledger(), 5.0) == []
 
 
 def test_a_lease() -> None:
