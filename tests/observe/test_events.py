@@ -444,6 +444,9 @@ def test_parked_and_revived() -> None:
                 await outcome(manager.acquire("db:a"))
                 await settled()
                 assert notes.take() == ["0 denied db:a s=0 closed"]
+                crash(manager, "db")
+                await settled()
+                assert notes.take() == ["0 crashed Crash InjectedCrash"]  # parked it was before
                 await asyncio.sleep(31)
                 assert notes.take() == ["30 revived"]
 

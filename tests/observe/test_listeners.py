@@ -78,6 +78,20 @@ def test_while_nobody_listens_turns_are_short_and_nothing_is_computed(
     run(main())
 
 
+def test_a_crash_nobody_listens_to_is_not_told() -> None:
+    async def main() -> None:
+        backend = Backend()
+        specs = backend.spec("db"), backend.spec("llm")
+        async with serving(*specs, metrics=private()) as manager:
+            with noting(manager, "llm"):
+                crash(manager, "db")
+                assert manager._watchers._untold == []
+                crash(manager, "llm")
+                assert len(manager._watchers._untold) == 2
+
+    run(main())
+
+
 def test_a_type_nobody_listens_to_takes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         backend = Backend()
