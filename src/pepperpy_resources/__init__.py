@@ -12,6 +12,7 @@ from pepperpy_resources.decorators import managed_resource
 from pepperpy_resources.default import DefaultResourceManager
 from pepperpy_resources.leasing import ResourceHandle
 from pepperpy_resources.manager import ResourceManager
+from pepperpy_resources.observe.events import ResourceEvent, Subscription
 from pepperpy_resources.observe.prometheus import ResourceMetrics
 from pepperpy_resources.record import Record
 from pepperpy_resources.spec import ResourceSpec, resource_spec
@@ -23,10 +24,12 @@ __all__ = [
     "Intensity",
     "Record",
     "Reply",
+    "ResourceEvent",
     "ResourceHandle",
     "ResourceManager",
     "ResourceMetrics",
     "ResourceSpec",
+    "Subscription",
     "managed_resource",
     "resource_spec",
 ]

@@ -28,6 +28,7 @@ from pepperpy_resources.errors import (
 from pepperpy_resources.gates import Gate, borrower
 from pepperpy_resources.leasing import LeaseContext, ResourceHandle
 from pepperpy_resources.manager import ResourceManager
+from pepperpy_resources.observe.events import Listener, Subscription, Watchers, subscribe
 from pepperpy_resources.observe.prometheus import ResourceMetrics
 from pepperpy_resources.observe.summary import summary
 from pepperpy_resources.observe.tree import Node, build_tree
@@ -70,6 +71,7 @@ class DefaultResourceManager(ResourceManager):
         self._cleanup_interval = as_interval(cleanup_interval, "cleanup_interval")
         self._metrics = metrics
         self._root: Root | None = None
+        self._watchers = Watchers()
         self._patience = Patience()
         self._stopping: asyncio.Task[None] | None = None
         self._failed: asyncio.Event = asyncio.Event()
@@ -101,7 +103,11 @@ class DefaultResourceManager(ResourceManager):
         host = Host(asyncio.get_running_loop())
         host.on_host_stop = self._on_host_stop
         self._root = root = Root(
-            host, contextvars.copy_context(), self._cleanup_interval, self._on_root_failed
+            host,
+            contextvars.copy_context(),
+            self._cleanup_interval,
+            self._on_root_failed,
+            self._watchers,
         )
         self._status = "running"
         for spec in self._types.specs.values():
@@ -303,6 +309,18 @@ class DefaultResourceManager(ResourceManager):
     def tree(self) -> Node:
         """Return the supervision tree as it stands; `.render()` makes it text."""
         return build_tree(self.name, self._status, self._root)
+
+    def subscribe(self, listener: Listener, *types: str) -> Subscription:
+        """Call `listener` with every `ResourceEvent` of these types, or of all, until cancelled.
+
+        Before `start()` or after it. It is called soon after what it is told of, in order, on the
+        loop and outside any turn: a slow one delays the loop, so put heavy work in a queue. What
+        it raises is logged. Raises `UsageError` for what is no plain callable of one argument,
+        `UnknownResourceType`, `WrongLoop`, `ManagerStopped`, `ManagerFailed`, `ForkedProcess`.
+        """
+        if self._status != "new":
+            self._require_running()
+        return subscribe(self._watchers, listener, types, None if self._open_world else self._specs)
 
     @property
     def resources(self) -> Mapping[str, Any]:

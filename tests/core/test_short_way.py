@@ -11,7 +11,7 @@ import pytest
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core.nowait import acquire_nowait, release_nowait
-from pepperpy_resources.core.pool import Pool
+from pepperpy_resources.core.pool import Mode, Pool
 from tests.core.rig import Rig
 
 CHECKED = {"has_check": True, "check_on_acquire": True}
@@ -129,8 +129,15 @@ def first_ticket(rig: Rig) -> None:
     rig.tick(at=100)  # nobody waits and no timer is set
 
 
+def watched(rig: Rig) -> None:
+    rig.hold("db:a")
+    rig.idle(1)
+    rig.pool.modes.add(Mode.WATCHED)  # somebody wants to see the effects
+
+
 NOT_ACQUIRED: list[tuple[Callable[[Rig], None], dict[str, Any], on.Acquire]] = [
     (draining, {}, on.Acquire("db:n")),
+    (watched, {}, on.Acquire("db:n")),
     (name_taken, {}, on.Acquire("db:a")),
     (stale, CHECKED, on.Acquire("db:n")),
     (stale, {**CHECKED, "order": "fifo"}, on.Acquire("db:n")),
@@ -193,6 +200,7 @@ def suspects(rig: Rig) -> None:
 
 RELEASE = on.Release("db:a")
 NOT_RELEASED: list[tuple[Callable[[Rig], None], dict[str, Any], on.Release]] = [
+    (watched, {}, RELEASE),
     (leased, {}, on.Release("db:z")),
     (leased, {}, on.Release("db:z", 1)),
     (leased, {}, on.Release("db:a", 2)),

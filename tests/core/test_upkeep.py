@@ -97,6 +97,14 @@ def test_a_sweep_does_not_fill_while_draining() -> None:
     assert rig.pool.modes == {Mode.DRAINING}
 
 
+def test_whoever_watches_sees_the_drain_to_its_end() -> None:
+    rig = Rig()
+    rig.hold("db:a")
+    rig.pool.modes |= {Mode.WATCHED, Mode.SUSPECTING}
+    rig.send(on.Drain())
+    assert rig.pool.modes == {Mode.DRAINING, Mode.WATCHED}
+
+
 def test_a_sweep_with_nothing_due_costs_the_same_however_many_slots_there_are() -> None:
     def cost(size: int) -> int:
         rig = Rig(max_size=1000, max_opening=1000, min_idle=size // 2)

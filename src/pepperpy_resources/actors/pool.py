@@ -7,17 +7,18 @@ from typing import Any
 import msgspec
 
 from pepperpy_resources.actors.base import LoopActor
+from pepperpy_resources.actors.happenings import happenings
 from pepperpy_resources.actors.host import LATER, Cell
 from pepperpy_resources.actors.performer import Look, Performer
 from pepperpy_resources.actors.reply import Failure
 from pepperpy_resources.actors.type_state import TypeState
 from pepperpy_resources.clock import chance
 from pepperpy_resources.core import events as on
-from pepperpy_resources.core.effects import Lease
+from pepperpy_resources.core.effects import Effect, Lease
 from pepperpy_resources.core.events import Acquire, Release
 from pepperpy_resources.core.machine import handle
 from pepperpy_resources.core.nowait import acquire_nowait, release_nowait
-from pepperpy_resources.core.pool import Pool
+from pepperpy_resources.core.pool import WATCHED, Pool
 from pepperpy_resources.core.snapshot import snapshot
 from pepperpy_resources.errors import SupervisorCrashed
 
@@ -38,6 +39,7 @@ class ResourceSupervisor(LoopActor):
         self.ledger = state.ledger
         self.leases = state.ledger.leases
         self.pool = state.pool = Pool(state.policy, state.counters)
+        state.watchers.set_mode(self.pool.name, state)
         self.performer = Performer(state)
         self._now = state.now
 
@@ -80,11 +82,13 @@ class ResourceSupervisor(LoopActor):
         elif kind in NOTED:
             self._note(kind)
         effects = handle(self.pool, message, self._now())
-        if effects is None:
-            return self._other(message, reply)
+        if effects is None or WATCHED in self.pool.modes:
+            return self._other(message, effects, reply)
         return self.performer.perform(effects, message, reply)
 
-    def _other(self, message: Any, reply: Any) -> Any:
+    def _other(self, message: Any, effects: list[Effect] | None, reply: Any) -> Any:
+        if effects is not None:
+            return self._watched(message, effects, reply)
         if isinstance(message, Look):
             return self._look()
         if isinstance(message, Describe):
@@ -104,6 +108,14 @@ class ResourceSupervisor(LoopActor):
         if ended:
             self.turn(on.Reclaim(ended), None)
         self.state.look_around()
+
+    def _watched(self, message: Any, effects: list[Effect], reply: Any) -> Any:
+        """Perform the effects and tell of them; of a turn that crashes, only the crash is told."""
+        pool = self.pool
+        seen = happenings(pool.name, message, effects, self.ledger, pool.now)
+        answer = self.performer.perform(effects, message, reply)
+        self.state.watchers.tell(seen)
+        return answer
 
     def reconcile(self, message: Any, _reply: Any, answer: Any) -> Any:
         """Mend the ledger after a crash in this message's turn (law 10)."""

@@ -18,8 +18,10 @@ from pepperpy_resources.actors.metrics import MetricsActor
 from pepperpy_resources.actors.owners import deadlocked, report_deadlock
 from pepperpy_resources.actors.pool import ResourceSupervisor
 from pepperpy_resources.actors.reply import Failure
+from pepperpy_resources.actors.resource_event import What
 from pepperpy_resources.actors.type_state import TypeState
 from pepperpy_resources.actors.watchdog import Watchdog
+from pepperpy_resources.actors.watchers import Watchers
 from pepperpy_resources.core.policy import Budget, Intensity
 from pepperpy_resources.core.restart import RestartLog
 from pepperpy_resources.errors import ActorDead, ManagerStopped
@@ -73,12 +75,15 @@ class Root:
         context: Context,
         cleanup_interval: float,
         on_failed: Callable[[Crashed], None],
+        watchers: Watchers,
     ) -> None:
         self.host = host
         self.context = context
         self.children: dict[str, Child] = {}
         self.types: dict[str, TypeState] = {}
         self.watchdog = Watchdog()
+        self.watchers = watchers
+        watchers.serve(host, self.types)
         self.cell = Cell(host, "root", on_failed)
         RootSupervisor.launch(self.cell, self)
         self._add(METRICS, lambda cell: MetricsActor.launch(cell, self))
@@ -105,6 +110,7 @@ class Root:
         state.look_around = self.look_around
         if spec.budget is not None:
             state.budget = self._budget(spec.budget)
+        state.watchers = self.watchers
         child = self._add(
             spec.name, lambda cell: ResourceSupervisor.launch(cell, state), spec.restart
         )
@@ -165,15 +171,19 @@ class Root:
             janitor.cell.deliver(TypesChanged())
 
     def _child_crashed(self, crash: Crashed) -> None:
+        path = crash.cell.path
+        self.watchers.tell_of_type(path, What.CRASHED, crash.error, crash.message)
         if self.cell.actor is not None:
-            self.cell.control_message(ChildCrashed(crash.cell.path, crash.error))
+            self.cell.control_message(ChildCrashed(path, crash.error))
             return
-        child = self.children.get(crash.cell.path)
+        child = self.children.get(path)
         if child is not None and child.log.permits(self.host.loop.time()):
             child.start()
+            self.watchers.tell_of_type(path, What.RESTARTED)
         elif child is not None:
             child.cell.end("failed", lambda _: Failure(child.cell.crash_error(crash.error)))
             if child.state is not None:
+                self.watchers.tell_of_type(path, What.PARKED, crash.error)
                 child.state.parked = crash.error
                 child.state.give_up()
                 self.leave_budget(child.state)
@@ -240,6 +250,7 @@ class RootSupervisor(LoopActor):
             self.park(child, message.error)
         elif child.log.permits(self.cell.host.loop.time()):
             self.start_child(StartChild(message.path), reply)
+            self.root.watchers.tell_of_type(message.path, What.RESTARTED)
         else:
             self.park(child, message.error)
 
@@ -249,6 +260,8 @@ class RootSupervisor(LoopActor):
         text = "%s is parked: it crashed too often"
         say(self.cell.host.loop, text, path, level=logging.ERROR)
         state = child.state
+        if state is not None and state.parked is None:
+            self.root.watchers.tell_of_type(path, What.PARKED, error)
         if state is None:
             child.cell.end("failed", lambda _: Failure(child.cell.crash_error(error)))
         elif state.shuttable():
@@ -276,5 +289,6 @@ class RootSupervisor(LoopActor):
         if child.state is not None:
             child.state.parked = None
             child.state.shutdowns = 0
+        self.root.watchers.tell_of_type(message.path, What.REVIVED)
         child.cell.leave()
         child.start()

@@ -13,6 +13,7 @@ from pepperpy_resources.actors.ledger import Ledger
 from pepperpy_resources.actors.owners import OwnerWatch
 from pepperpy_resources.actors.reply import Failure, Promise, Reply
 from pepperpy_resources.actors.watchdog import Watchdog
+from pepperpy_resources.actors.watchers import Watchers
 from pepperpy_resources.clock import now_of
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core.counters import Counters
@@ -54,6 +55,7 @@ class TypeState:
         self.loop = loop
         self.now = now_of(loop)
         self.cell: Cell  # set by the root, which makes both
+        self.watchers: Watchers  # the same
         self.hooks = Hooks(spec, loop, context, self.report, watchdog)
         self.pool = Pool(self.policy, self.counters)  # the current incarnation's
         self.parked: BaseException | None = None  # why, while the type is parked

@@ -19,7 +19,7 @@ from pepperpy_resources.core.events import (
     Shut,
     Suspend,
 )
-from pepperpy_resources.core.pool import DRAINING, FILLING, SHRINKING, SUSPENDED, Pool
+from pepperpy_resources.core.pool import DRAINING, FILLING, SHRINKING, SUSPENDED, WATCHED, Pool
 from pepperpy_resources.core.settle import may_open, settle
 from pepperpy_resources.core.slots import Slot
 
@@ -145,7 +145,7 @@ def drain(pool: Pool, event: Drain) -> None:
 
 def stop_serving(pool: Pool) -> None:
     """Deny the queue, close idle slots, and cancel creations nobody will use."""
-    pool.modes = {DRAINING}
+    pool.modes = {DRAINING} | (pool.modes & {WATCHED})
     for ticket in tuple(pool.tickets.values()):
         queueing.deny(pool, ticket, do.Why.CLOSED, "refused")
     for slot in tuple(pool.slots.values()):

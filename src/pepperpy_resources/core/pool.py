@@ -33,12 +33,14 @@ class Mode(StrEnum):
     SUSPENDED = "suspended"  # nobody is served and nothing opened until it is resumed
     SHRINKING = "shrinking"  # more slots than max_size, since it was lowered
     RANKED = "ranked"  # a ticket of another priority waits
+    WATCHED = "watched"  # nothing; but the short way, which leaves no effects to see, is closed
 
 
 KEEPALIVE_JITTER = 0.25  # a slot's keepalive is up to so much shorter, as its lifetime is
 
 DRAINING, FILLING, SUSPECTING = Mode.DRAINING, Mode.FILLING, Mode.SUSPECTING
 SUSPENDED, SHRINKING, RANKED = Mode.SUSPENDED, Mode.SHRINKING, Mode.RANKED
+WATCHED = Mode.WATCHED
 
 
 class Pool:
