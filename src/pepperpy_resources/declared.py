@@ -33,6 +33,7 @@ class DeclaredTypes:
 
     def __init__(self, specs: Iterable[ResourceSpec[Any]] | None) -> None:
         self.specs = in_order(specs_by_name(specs))  # each after those it depends on
+        check_budgets(self.specs.values())
         self.open_world = not self.specs  # any id is served, as a `Record`
         self.gates: dict[str, Gate] = {}  # what acquires go through; empty unless running
         self.exits: dict[str, Gate] = {}  # what releases go through, also after a stop
@@ -47,6 +48,7 @@ class DeclaredTypes:
         for name in checked.depends_on:
             if name not in self.gates:
                 raise undeclared_dependency(checked.name, name, self.gates)
+        check_budgets([*self.specs.values(), checked])
         return checked
 
     def start(self, root: Root, spec: ResourceSpec[Any]) -> Gate:
@@ -107,6 +109,10 @@ class DeclaredTypes:
             error.__cause__ = lane.error if lane is not None else None
             raise blamed(state, error) from error.__cause__
 
+    def known(self) -> Iterable[str] | None:
+        """Return the names of the declared types, None where any name may come to be one."""
+        return None if self.open_world else self.specs
+
     # -- ids that the fast path did not find
 
     def find_exit(self, resource_id: object) -> Gate | None:
@@ -157,6 +163,27 @@ def in_order(specs: Mapping[str, ResourceSpec[Any]]) -> dict[str, ResourceSpec[A
             "without the next"
         )
     return {name: specs[name] for name in dependencies.order(needs)}
+
+
+def check_budgets(specs: Iterable[ResourceSpec[Any]]) -> None:
+    """Refuse two budgets of one name, and floors that a budget cannot hold together."""
+    limits: dict[str, int] = {}
+    floors: dict[str, int] = {}
+    for spec in specs:
+        if spec.budget is None:
+            continue
+        name, limit = spec.budget.name, spec.budget.limit
+        floors[name] = floors.get(name, 0) + spec.min_idle
+        if limits.setdefault(name, limit) != limit:
+            raise InvalidSpec(
+                f"ResourceSpec {spec.name!r}: budget {name!r} must have one limit in all types; "
+                f"got {limit} here and {limits[name]} before"
+            )
+        if floors[name] > limit:
+            raise InvalidSpec(
+                f"ResourceSpec {spec.name!r}: min_idle must leave the budget {name!r} within its "
+                f"limit ({limit}); with it the types of this budget keep {floors[name]} idle"
+            )
 
 
 def undeclared_dependency(name: str, dependency: str, known: Iterable[str]) -> InvalidSpec:

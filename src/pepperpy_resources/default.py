@@ -20,7 +20,16 @@ from pepperpy_resources.actors.metrics import Collect, ManagerFigures
 from pepperpy_resources.actors.reply import Failure, Promise, Reply
 from pepperpy_resources.actors.root import JANITOR, METRICS, Revive, Root
 from pepperpy_resources.core.effects import Lease
-from pepperpy_resources.core.events import Acquire, Discard, Evict, Release
+from pepperpy_resources.core.events import (
+    Acquire,
+    Discard,
+    Event,
+    Evict,
+    Release,
+    Resize,
+    Resume,
+    Suspend,
+)
 from pepperpy_resources.declared import DeclaredTypes
 from pepperpy_resources.errors import (
     ResourceError,
@@ -187,31 +196,34 @@ class DefaultResourceManager(ResourceManager):
         *,
         timeout: float | timedelta | None = None,
         owner: object = None,
-        priority: int = 0,
+        priority: int | None = None,
         **kwargs: Any,
     ) -> Any:
         """Return the resource, leased under this id until `release`.
 
         `timeout`: seconds to wait (None: the spec's; 0: not at all; math.inf: for ever). `owner`
-        is shown as the holder. Other keywords go to a keyed type's factory. Raises
-        `AcquireTimeout`, `QueueFull`, `OpenFailedError`, `LeaseIdInUse`, `UnknownResourceType`,
-        `InvalidResourceId`, `KeywordsRefused`, `UsageError`, `WrongLoop`, `NotStarted`,
-        `ManagerStopped`, `ManagerFailed`, `ForkedProcess`, `TypeParked`, `SupervisorCrashed`.
+        is the holder: if it is a task and ends without a release, the lease is reclaimed.
+        `priority`: -9 to 9 (None: the spec's); one more counts as `ageing` waited already. Other
+        keywords go to a keyed type's factory. Raises `AcquireTimeout` (`BackendDown` or
+        `TypeSuspended`, where that is why), `QueueFull`, `Overloaded`, `OpenFailedError`,
+        `LeaseIdInUse`, `UnknownResourceType`, `InvalidResourceId`, `KeywordsRefused`,
+        `UsageError`, `WrongLoop`, `NotStarted`, `ManagerStopped`, `ManagerFailed`,
+        `ForkedProcess`, `TypeParked`, `SupervisorCrashed`.
         """
         try:
             name, _, rest = resource_id.partition(":")
             gate = self._gates[name]
         except (AttributeError, KeyError, TypeError):
             gate, rest = self._find_gate(resource_id), "?"
-        if not rest:
-            raise bare_id_error(resource_id, gate.name, keyed=gate.keyed)
+        if not rest or gate.fenced:
+            raise gate.bare_acquire(resource_id, rest)
         if timeout is not None:
             timeout = as_seconds(timeout)
-        if kwargs or priority:
+        if kwargs or priority is not None:
             gate.check_arguments(kwargs, priority)
         frame = borrower(1)
         site = (frame.f_code, frame.f_lasti) if gate.line else gate.site(frame)
-        message = Acquire(resource_id, timeout, owner, kwargs or None, site)
+        message = Acquire(resource_id, timeout, owner, kwargs or None, site, priority)
         lease: Any = await gate.welcomed(message) if gate.welcomes else gate.deliver(message, ASK)
         if lease.__class__ is not Lease:
             if lease.__class__ is Promise:
@@ -248,7 +260,7 @@ class DefaultResourceManager(ResourceManager):
         *,
         timeout: float | timedelta | None = None,
         owner: object = None,
-        priority: int = 0,
+        priority: int | None = None,
         discard: bool = False,
         **kwargs: Any,
     ) -> AbstractAsyncContextManager[Any]:
@@ -270,11 +282,11 @@ class DefaultResourceManager(ResourceManager):
             gate, rest = self._find_gate(type_or_id), "?"
         if not rest and (gate.keyed or type_or_id != gate.name):
             raise bare_id_error(type_or_id, gate.name, keyed=gate.keyed)
-        if kwargs or priority:
+        if kwargs or priority is not None:
             gate.check_arguments(kwargs, priority)
         if timeout is not None:
             timeout = as_seconds(timeout)
-        return LeaseContext(gate, type_or_id, timeout, kwargs or None, discard, owner)
+        return LeaseContext(gate, type_or_id, timeout, kwargs or None, discard, owner, priority)
 
     async def cleanup(self, pattern: str | None = None, *, force: bool = False) -> None:
         """Take the resources whose ids match out now; returns when the idle ones are closed.
@@ -287,6 +299,36 @@ class DefaultResourceManager(ResourceManager):
         message = Evict(pattern, bool(force))
         check_fields(message)
         await evict_all([gate.state for gate in self._gates.values()], message)
+
+    async def suspend(self, name: str) -> None:
+        """Lease and open nothing of one type until `resume`: acquires wait, leases go on.
+
+        Raises `UnknownResourceType`, `NotStarted`, `ManagerStopped`, `WrongLoop`.
+        """
+        await self._operate(name, Suspend())
+
+    async def resume(self, name: str) -> None:
+        """Serve a suspended type again, those who have waited first; raises as `suspend`."""
+        await self._operate(name, Resume())
+
+    async def resize(
+        self, name: str, *, max_size: int | None = None, min_idle: int | None = None
+    ) -> None:
+        """Change the limits of one type while it runs; None leaves a limit as it is.
+
+        Returns at once: beyond a smaller `max_size` idle resources are closed now and leased ones
+        as they come back. Raises `UsageError` for a limit the spec could not have either, and as
+        `suspend`.
+        """
+        await self._operate(name, Resize(max_size, min_idle))
+
+    async def _operate(self, name: str, message: Event) -> None:
+        self._require_running()
+        gate = self._gates.get(name)
+        if gate is None:
+            raise id_error(f"{name}:", self._gates)
+        check_fields(message, gate.state)
+        await gate.kept(gate.deliver(message, ASK))
 
     # -- looking
 
@@ -320,7 +362,7 @@ class DefaultResourceManager(ResourceManager):
         """
         if self._status != "new":
             self._require_running()
-        return subscribe(self._watchers, listener, types, None if self._open_world else self._specs)
+        return subscribe(self._watchers, listener, types, self._types.known())
 
     @property
     def resources(self) -> Mapping[str, Any]:
@@ -370,7 +412,7 @@ class DefaultResourceManager(ResourceManager):
         Raises `UnknownResourceType`, `NotStarted`.
         """
         gate = self._exits.get(name)
-        return ActorHandle(self.cell(name), gate.spec if gate is not None else None)
+        return ActorHandle(self.cell(name), gate.state if gate is not None else None)
 
     def cell(self, name: str) -> Cell:
         """Return where an actor lives; for handles and tests."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pepperpy_resources.actors.blame import blamed
-from pepperpy_resources.actors.handle import keywords_refused
+from pepperpy_resources.actors.handle import check_priority, keywords_refused
 from pepperpy_resources.actors.host import ASK
 from pepperpy_resources.actors.reply import Failure, Promise
 from pepperpy_resources.actors.type_state import TypeState
@@ -23,6 +23,7 @@ from pepperpy_resources.errors import (
     OpenFailedError,
     UsageError,
 )
+from pepperpy_resources.refused import bare_id_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,18 @@ borrower = sys._getframe  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 class Gate:
     """The façade's way to one resource type."""
 
-    __slots__ = ("cell", "deliver", "keyed", "line", "loop", "name", "spec", "state", "welcomes")
+    __slots__ = (
+        "cell",
+        "deliver",
+        "fenced",
+        "keyed",
+        "line",
+        "loop",
+        "name",
+        "spec",
+        "state",
+        "welcomes",
+    )
 
     def __init__(self, state: TypeState) -> None:
         self.state = state
@@ -47,6 +59,8 @@ class Gate:
         self.loop = state.loop
         self.deliver: Callable[..., Any] = state.cell.deliver
         self.welcomes = state.spec.on_acquire is not None
+        # A late bare release could hit the lease of whoever has the id by then.
+        self.fenced = state.spec.keyed and state.spec.on_overdue == "revoke"
         self.line = state.spec.borrow_stack == "line"
 
     def site(self, frame: FrameType) -> Any:
@@ -59,10 +73,19 @@ class Gate:
         full = self.spec.borrow_stack == "full"
         return "".join(traceback.format_stack(frame)) if full else None
 
-    def check_arguments(self, arguments: dict[str, Any], priority: int) -> None:
+    def bare_acquire(self, resource_id: str, rest: str) -> UsageError:
+        """Return why this id cannot be acquired but by `lease()`."""
+        if not rest:
+            return bare_id_error(resource_id, self.name, keyed=self.keyed)
+        return UsageError(
+            f"{self.name!r} is keyed and revokes overdue leases: a release by id could hit the "
+            f"lease of somebody else, so use lease({resource_id!r}), or ask(Acquire(...)) and "
+            "Release(id, epoch)"
+        )
+
+    def check_arguments(self, arguments: dict[str, Any], priority: int | None) -> None:
         """Refuse keywords that this type cannot honour."""
-        if priority:
-            raise UsageError(f"priority={priority!r} is not built yet; the only priority is 0")
+        check_priority(priority)
         if arguments and not self.keyed:
             raise keywords_refused(self.name, arguments)
 

@@ -33,6 +33,7 @@ class LeaseContext(msgspec.Struct, Generic[T]):
     arguments: dict[str, Any] | None
     discard: bool
     owner: object = None  # None: the task that enters the block
+    priority: int | None = None
     lease: Lease | None = None
     entered: bool = False
 
@@ -47,7 +48,9 @@ class LeaseContext(msgspec.Struct, Generic[T]):
         frame = borrower(1)
         site = (frame.f_code, frame.f_lasti) if gate.line else gate.site(frame)
         owner = self.owner if self.owner is not None else asyncio.current_task(gate.loop)
-        message = Acquire(self.resource_id, self.timeout, owner, self.arguments, site)
+        message = Acquire(
+            self.resource_id, self.timeout, owner, self.arguments, site, self.priority
+        )
         lease: Any = await gate.welcomed(message) if gate.welcomes else gate.deliver(message, ASK)
         if lease.__class__ is not Lease:
             if lease.__class__ is Promise:
@@ -96,6 +99,7 @@ class ResourceHandle(Generic[T]):
         *,
         timeout: float | timedelta | None = None,
         owner: object = None,
+        priority: int | None = None,
         discard: bool = False,
         **arguments: Any,
     ) -> AbstractAsyncContextManager[T]:
@@ -104,7 +108,12 @@ class ResourceHandle(Generic[T]):
         Raises as `DefaultResourceManager.lease` does.
         """
         return self._manager.lease(
-            self._id(key), timeout=timeout, owner=owner, discard=discard, **arguments
+            self._id(key),
+            timeout=timeout,
+            owner=owner,
+            priority=priority,
+            discard=discard,
+            **arguments,
         )
 
     def acquire(
@@ -113,12 +122,13 @@ class ResourceHandle(Generic[T]):
         *,
         timeout: float | timedelta | None = None,
         owner: object = None,
+        priority: int | None = None,
         **arguments: Any,
     ) -> Coroutine[Any, Any, T]:
         """Lease until `release(key)`. Raises as `DefaultResourceManager.acquire` does."""
         # Not async itself: the borrower is who awaits this, and is named in errors and the tree.
         return self._manager.acquire(
-            f"{self.name}:{key}", timeout=timeout, owner=owner, **arguments
+            f"{self.name}:{key}", timeout=timeout, owner=owner, priority=priority, **arguments
         )
 
     async def release(self, key: str, *, discard: bool = False) -> None:

@@ -171,7 +171,7 @@ def test_the_one_at_the_bottom_is_named_and_nobody_on_the_way() -> None:
         async with serving(*types) as manager:
             scene.manager = manager
             error = await refused(manager.acquire("agent:a", timeout=5))
-            assert node(manager, "agent").depends_on[0].down.startswith("AcquireTimeout: no 'db'")
+            assert node(manager, "agent").depends_on[0].down.startswith("BackendDown: no 'db'")
             assert str(error).endswith(BLAME)
 
     run(main())

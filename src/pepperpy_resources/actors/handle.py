@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
@@ -17,7 +18,7 @@ from pepperpy_resources.errors import InvalidResourceId, KeywordsRefused, UsageE
 
 if TYPE_CHECKING:
     from pepperpy_resources.actors.host import Cell
-    from pepperpy_resources.spec import ResourceSpec
+    from pepperpy_resources.actors.type_state import TypeState
 
 PUBLIC = (
     on.Acquire,
@@ -37,9 +38,9 @@ PUBLIC = (
 class ActorHandle:
     """Points at an actor, whichever incarnation is current; never goes stale."""
 
-    def __init__(self, cell: Cell, spec: ResourceSpec[Any] | None) -> None:
+    def __init__(self, cell: Cell, state: TypeState | None) -> None:
         self._cell = cell
-        self._spec = spec
+        self._state = state  # of a resource type
 
     def __repr__(self) -> str:
         return f"<ActorHandle {self._cell.path} {self._cell.status}>"
@@ -52,8 +53,8 @@ class ActorHandle:
         """
         if isinstance(message, on.Acquire):
             raise UsageError("tell(Acquire(...)) would lease to nobody; use ask(Acquire(...))")
-        if self._spec is not None:
-            check_fields(message)
+        if self._state is not None:
+            check_fields(message, self._state)
         if self._understood(message):
             self._cell.deliver(message)
         else:
@@ -76,8 +77,8 @@ class ActorHandle:
         reply: Reply[Any] = Reply(self._cell, timeout)
         if isinstance(message, on.Acquire):
             message = self._checked_acquire(message)
-        if self._spec is not None:
-            check_fields(message)
+        if self._state is not None:
+            check_fields(message, self._state)
         if self._understood(message):
             self._cell.ask(message, reply)
         else:
@@ -89,18 +90,20 @@ class ActorHandle:
 
     def _understood(self, message: Any) -> bool:
         """Hold back what only hooks and the clock may say to a resource type."""
-        return self._spec is None or isinstance(message, PUBLIC)
+        return self._state is None or isinstance(message, PUBLIC)
 
     def _checked_acquire(self, message: on.Acquire) -> on.Acquire:
-        path, spec = self._cell.path, self._spec
-        if spec is None:
+        path = self._cell.path
+        if self._state is None:
             raise UsageError(f"{path} leases nothing; ask the actor of a resource type")
+        spec = self._state.spec
         if spec.on_acquire is not None:
             raise UsageError(
                 f"{path!r} has an on_acquire hook, which runs in the borrower's own task: use "
                 "manager.lease() or manager.acquire()"
             )
         check_id(message.resource_id, path, bare=not spec.keyed)
+        check_priority(message.priority)
         if message.arguments and not spec.keyed:
             raise keywords_refused(path, message.arguments)
         return msgspec.structs.replace(message, timeout=as_seconds(message.timeout))
@@ -121,8 +124,8 @@ FIELDS: dict[type[Any], dict[str, tuple[type[Any], ...]]] = {
 }
 
 
-def check_fields(message: Any) -> None:
-    """Refuse a public message whose fields are of the wrong type."""
+def check_fields(message: Any, state: TypeState | None = None) -> None:
+    """Refuse a public message whose fields are of the wrong type, or limits out of range."""
     kind = message.__class__
     for field, allowed in FIELDS.get(kind, {}).items():
         value = getattr(message, field)
@@ -131,6 +134,38 @@ def check_fields(message: Any) -> None:
             raise UsageError(
                 f"{kind.__name__}({field}=...) takes {names}, not {type(value).__name__}"
             )
+    if isinstance(message, on.Resize) and state is not None:
+        check_resize(message, state)
+
+
+def check_resize(message: on.Resize, state: TypeState) -> None:
+    """Refuse limits that the type's spec could not have either."""
+    policy, budget = state.policy, state.spec.budget
+    most = policy.max_size if message.max_size is None else message.max_size
+    floor = policy.min_idle if message.min_idle is None else message.min_idle
+    boundless = policy.keyed and most == math.inf
+    if not (boundless or (isinstance(most, int) and not isinstance(most, bool) and most >= 1)):
+        allowed = "an int >= 1" + (", or math.inf on a keyed type" if policy.keyed else "")
+        raise UsageError(f"Resize(max_size=...) of {policy.name!r} takes {allowed}; got {most!r}")
+    ceiling = 0 if policy.keyed else most if budget is None else min(most, budget.limit)
+    if isinstance(floor, bool) or not 0 <= floor <= ceiling:
+        raise UsageError(
+            f"Resize(min_idle=...) of {policy.name!r} takes an int from 0 to {ceiling:g} (its "
+            f"max_size or budget; 0 on a keyed type); got {floor!r}"
+        )
+
+
+MOST_PRIORITY = 9
+
+
+def check_priority(priority: Any) -> None:
+    """Refuse what is no priority."""
+    whole = isinstance(priority, int) and not isinstance(priority, bool)
+    if priority is not None and not (whole and -MOST_PRIORITY <= priority <= MOST_PRIORITY):
+        raise UsageError(
+            f"priority={priority!r} is refused: it must be an int from {-MOST_PRIORITY} to "
+            f"{MOST_PRIORITY}, or None for the spec's"
+        )
 
 
 def check_id(resource_id: Any, type_name: str, *, bare: bool) -> None:

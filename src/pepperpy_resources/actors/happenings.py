@@ -200,6 +200,38 @@ def abandoned(turn: Turn, effect: do.Abandon) -> ResourceEvent:
     return turn.on_slot(What.ABANDONED, effect.slot, reason="shutdown" if stopping else "overdue")
 
 
+def overdue(turn: Turn, effect: do.Overdue) -> ResourceEvent:
+    """A lease is held for too long."""
+    return about_holder(turn, What.OVERDUE, effect.lease)
+
+
+def leaked(turn: Turn, effect: do.Leaked) -> ResourceEvent:
+    """The owner of a lease has ended."""
+    return about_holder(turn, What.LEAKED, effect.lease)
+
+
+def about_holder(turn: Turn, what: What, lease: do.Lease) -> ResourceEvent:
+    """Return an event of a live lease."""
+    return turn.event(
+        what,
+        resource_id=lease.resource_id,
+        slot=lease.slot,
+        epoch=lease.epoch,
+        seconds=turn.now - lease.since,
+        owner=lease.owner,
+    )
+
+
+def suspended(turn: Turn, effect: do.Suspended) -> ResourceEvent:
+    """Serving stopped, or goes on."""
+    return turn.event(What.SUSPENDED if effect.suspended else What.RESUMED)
+
+
+def resized(turn: Turn, effect: do.Resized) -> ResourceEvent:
+    """The limits are other ones."""
+    return turn.event(What.RESIZED, reason=f"max_size={min(effect.max_size, effect.permits):g}")
+
+
 FAILED_BY_TIME = {states.CHECKING: What.CHECK_FAILED, states.RESETTING: What.RESET_FAILED}
 
 
@@ -222,8 +254,13 @@ EFFECTS: dict[type[do.Effect], Callable[[Turn, Any], ResourceEvent | None] | Non
     do.Abandon: abandoned,
     do.Doom: invalidated,
     do.Report: reported,
+    do.Overdue: overdue,
+    do.Leaked: leaked,
+    do.Suspended: suspended,
+    do.Resized: resized,
     # Book-keeping, and what `OUTCOMES` tells already.
     do.Answer: None,
+    do.Demand: None,
     do.Wake: None,
     do.Forget: None,
     do.Idle: None,

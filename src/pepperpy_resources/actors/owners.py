@@ -47,7 +47,10 @@ def has_ended(lease: Lease) -> bool:
     """Tell whether the lease's owner is a task that has ended."""
     owner = lease.acquire.owner
     # By the class, not the object: a subclass's own `done` would be user code inside a turn.
-    return isinstance(owner, asyncio.Task) and asyncio.Task.done(owner)
+    if not isinstance(owner, asyncio.Task):
+        return False
+    task: asyncio.Task[Any] = owner
+    return asyncio.Task[Any].done(task)
 
 
 def deadlocked(types: Iterable[TypeState]) -> set[str]:
@@ -67,7 +70,10 @@ def crowd(state: TypeState) -> Crowd:
     """Return who holds and who waits, by identity; a holder that is no task is unknown."""
     owners = [lease.owner for lease in state.pool.leases.values()]
     waiters = {id(ticket.event.owner) for ticket in state.pool.tickets.values()}
-    holders = [id(owner) if isinstance(owner, asyncio.Task) else None for owner in owners]
+    tasks: list[asyncio.Task[Any] | None] = [
+        owner if isinstance(owner, asyncio.Task) else None for owner in owners
+    ]
+    holders = [None if task is None else id(task) for task in tasks]
     return Crowd(holders, waiters - {id(None)})
 
 

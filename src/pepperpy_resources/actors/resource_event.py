@@ -20,6 +20,8 @@ class What(StrEnum):
     CANCELLED = "cancelled"  # taken back by its asker while queued; `seconds` waited
     RELEASED = "released"  # by its holder; `seconds` held; `reason` "discarded" if not reused
     REVOKED = "revoked"  # ended by us while its holder still believes in it; `seconds` held
+    OVERDUE = "overdue"  # held for longer than `max_hold`
+    LEAKED = "leaked"  # its owner has ended without a release; "revoked" follows
     # to a resource
     OPENING = "opening"  # its factory is called
     OPENED = "opened"  # `seconds` after that
@@ -35,6 +37,9 @@ class What(StrEnum):
     CLOSED = "closed"  # gone; with the `error` of the close hook, if it failed
     ABANDONED = "abandoned"  # its hook is "overdue", or cancelled by a "shutdown": not waited for
     # to a resource type
+    SUSPENDED = "suspended"
+    RESUMED = "resumed"
+    RESIZED = "resized"  # by an operator, or by its budget
     DRAINING = "draining"  # nobody is served any more
     CRASHED = "crashed"  # its supervisor; `reason`: the type of the fatal message
     RESTARTED = "restarted"

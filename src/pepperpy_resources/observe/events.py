@@ -19,7 +19,7 @@ from pepperpy_resources._callables import callable_kind, describe, takes
 from pepperpy_resources.actors.resource_event import ResourceEvent, What
 from pepperpy_resources.actors.watchers import Listener, Subscription, Watchers
 from pepperpy_resources.errors import UsageError
-from pepperpy_resources.gates import id_error
+from pepperpy_resources.refused import id_error
 
 __all__ = ["Listener", "ResourceEvent", "Subscription", "Watchers", "What", "subscribe"]
 
