@@ -22,6 +22,8 @@ SELF_CLOSING: tuple[FactoryKind, ...] = ("async_generator", "generator", "async_
 # Calling these runs them to their end on the calling thread.
 PLAIN: tuple[FactoryKind, ...] = ("class", "function")
 
+_MOST_PARTIALS = 100  # around one function; one may be made to wrap itself
+
 
 def _helper_code(decorator: Any) -> object:
     """Return the code object of the helper that `decorator` puts in a function's place."""
@@ -88,8 +90,9 @@ def takes(hook: Callable[..., object] | None, arguments: int, *, more: bool = Fa
 
 def describe(hook: Callable[..., object]) -> str:
     """Return the qualified name of `hook`: never its arguments, closure or instance."""
-    if isinstance(hook, functools.partial):
-        return f"partial({describe(hook.func)})"
+    target = _wrapped(hook)
+    if target is not hook:
+        return f"partial({describe(target)})"
     named: Any = hook if isinstance(hook, type) or inspect.isroutine(hook) else type(hook)
     module, name = getattr(named, "__module__", None), getattr(named, "__qualname__", "?")
     text = name if module in {None, "builtins"} else f"{module}.{name}"
@@ -98,9 +101,16 @@ def describe(hook: Callable[..., object]) -> str:
 
 def _behind(hook: Callable[..., object]) -> Any:
     """Return the function that a call runs: behind partials, or a callable object's method."""
-    target: Any = hook
-    while isinstance(target, functools.partial):
-        target = target.func
+    target = _wrapped(hook)
     if isinstance(target, type) or inspect.isroutine(target):
         return target
     return type(target).__call__
+
+
+def _wrapped(hook: Callable[..., object]) -> Any:
+    target: Any = hook
+    for _ in range(_MOST_PARTIALS):
+        if not isinstance(target, functools.partial):
+            return target
+        target = target.func
+    raise ValueError("a partial of itself")

@@ -1,7 +1,8 @@
 """The vocabulary of the field rules: what a name, a whole number, a duration, a hook is.
 
 A rule takes a value as given and returns it as it is stored, or a `Refusal`. Rules check
-types too, because msgspec does so only when it decodes.
+types too, because msgspec does so only when it decodes. A subclass of a plain type (a StrEnum,
+an IntEnum, numpy's float64) is stored as the plain type, read by the plain type's own methods.
 """
 
 from __future__ import annotations
@@ -42,13 +43,12 @@ _SHOWN_BITS = 64
 def type_name(value: object) -> object:
     """Rule of a resource type's name."""
     allowed = f"a printable word without whitespace or any of {_FORBIDDEN} and not led by '#'"
-    if not isinstance(value, str) or not value:
-        return Refusal(allowed)
-    for at, char in enumerate(value):
-        if char in _FORBIDDEN or char.isspace() or not char.isprintable() or value[0] == "#":
+    text = str.__str__(value) if isinstance(value, str) else ""
+    for at, char in enumerate(text):
+        if char in _FORBIDDEN or char.isspace() or not char.isprintable() or text[0] == "#":
             # Only up to the mistake: a name with ":" may be a URL with a password in it.
-            return Refusal(allowed, shown(value[: at + 1]) + ("..." if value[at + 1 :] else ""))
-    return value
+            return Refusal(allowed, shown(text[: at + 1]) + ("..." if text[at + 1 :] else ""))
+    return text or Refusal(allowed)
 
 
 def optional(rule: Rule, *, none: str) -> Rule:
@@ -73,7 +73,8 @@ def whole(least: int, most: int | None = None, *, none: str = "") -> Rule:
     def rule(value: object) -> object:
         if not isinstance(value, int) or isinstance(value, bool):
             return Refusal(allowed)
-        return int(value) if least <= value <= limit else Refusal(allowed)
+        number = int.__int__(value)
+        return number if least <= number <= limit else Refusal(allowed)
 
     return optional(rule, none=none) if none else rule
 
@@ -94,7 +95,10 @@ def seconds(*, zero: str = "", forever: str = "", none: str = "") -> Rule:
     allowed += f", math.inf = {forever}" if forever else ", finite"
 
     def rule(value: object) -> object:
-        given = value.total_seconds() if isinstance(value, timedelta) else _as_number(value)
+        if isinstance(value, timedelta):
+            given = timedelta.total_seconds(value)
+        else:
+            given = _as_number(value)
         above = given > 0 or (given == 0 and bool(zero))
         return given if above and (forever or given < math.inf) else Refusal(allowed)
 
@@ -106,7 +110,8 @@ def one_of(*words: str, none: str = "") -> Rule:
     allowed = " or ".join(repr(word) for word in words)
 
     def rule(value: object) -> object:
-        return value if isinstance(value, str) and value in words else Refusal(allowed)
+        text = str.__str__(value) if isinstance(value, str) else None
+        return text if text in words else Refusal(allowed)
 
     return optional(rule, none=none) if none else rule
 
@@ -168,7 +173,7 @@ def _texts(value: object, each: Rule, allowed: str) -> list[str] | Refusal:
 
 
 def parts(kind: type[msgspec.Struct], rules: dict[str, Rule]) -> Rule:
-    """Make the rule of a value that is itself a Struct with fields to check."""
+    """Make the rule of a value that is itself a Struct; `rules` has one for each field."""
 
     def rule(value: object) -> object:
         if not isinstance(value, kind):
@@ -179,26 +184,32 @@ def parts(kind: type[msgspec.Struct], rules: dict[str, Rule]) -> Rule:
             stored[part] = result = part_rule(given)
             if isinstance(result, Refusal):
                 return result._replace(part=f".{part}", got=result.got or shown(given))
-        return msgspec.structs.replace(value, **stored)
+        return kind(**stored)
 
     return rule
 
 
 def shown(value: object) -> str:
     """Return the value for an error: plain data as written, anything else without contents."""
-    if isinstance(value, frozenset | tuple):  # two kinds that the fields are stored as
-        items = cast("Collection[object]", value)
-        text = ", ".join(_shown_item(item) for item in islice(items, _SHOWN_ITEMS))
-        text += ", ..." if len(items) > _SHOWN_ITEMS else ""
-        return f"({text})" if isinstance(value, tuple) else f"{{{text}}}"
-    return _shown_item(value)
+    given = value
+    try:
+        # Two kinds that fields are stored as. Nested deeper they are shown by type: no recursion.
+        if isinstance(value, frozenset | tuple):
+            items = cast("Collection[object]", value)
+            text = ", ".join(_shown_item(item) for item in islice(items, _SHOWN_ITEMS))
+            text += ", ..." if len(items) > _SHOWN_ITEMS else ""
+            return f"({text})" if isinstance(value, tuple) else f"{{{text}}}"
+        return _shown_item(value)
+    except Exception:  # noqa: BLE001 - its __class__, __module__, __repr__ are the user's code
+        return _by_type(given)
 
 
 def _shown_item(value: object) -> str:
     if callable(value):
         return describe(value)
     if isinstance(value, str):
-        return repr(value[:_SHOWN]) + ("..." if len(value) > _SHOWN else "")
+        text = str.__str__(value)
+        return repr(text[:_SHOWN]) + ("..." if len(text) > _SHOWN else "")
     if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
         return f"an int of {value.bit_length()} bits"
     if value is None or isinstance(value, int | float | timedelta):
@@ -220,9 +231,11 @@ def _as_number(value: object) -> float:
     """Return the value as a float, or NaN, which is in no range."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
+    if isinstance(value, float):
+        return float.__float__(value)
     try:
-        return float(value)
-    except OverflowError:  # an int beyond any float
+        return int.__float__(value)
+    except OverflowError:  # beyond any float
         return math.nan
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pepperpy_resources._callables import PLAIN, SELF_CLOSING, callable_kind, takes
 from pepperpy_resources._checks import shown
-from pepperpy_resources._rules import invalid
+from pepperpy_resources._rules import invalid, unreadable
 from pepperpy_resources.core.policy import Budget
 
 # A rule between fields: the field to blame, what may not be, and what the field is allowed to
@@ -104,7 +104,11 @@ CONTRADICTIONS: tuple[Contradiction, ...] = (
 def check_contradictions(spec: Any) -> None:
     """Raise `InvalidSpec` when two fields, each valid by itself, cannot both hold."""
     for field, found, allowed in CONTRADICTIONS:
-        if found(spec):
+        try:
+            is_found = found(spec)
+        except Exception as failure:
+            raise unreadable(spec.name, field, failure) from failure
+        if is_found:
             raise invalid(spec.name, field, allowed.format(s=spec), shown(getattr(spec, field)))
 
 

@@ -128,10 +128,19 @@ def check_call(names: tuple[object, ...], fields: dict[str, Any]) -> None:
 
 def stored_value(name: object, field: str, value: object) -> object:
     """Return `value` as the spec stores it. Raises `InvalidSpec` when its rule refuses it."""
-    stored = RULES[field](value)
+    try:
+        stored = RULES[field](value)
+    except Exception as failure:
+        raise unreadable(name, field, failure) from failure
     if isinstance(stored, Refusal):
         raise invalid(name, field + stored.part, stored.allowed, stored.got or shown(value))
     return stored
+
+
+def unreadable(name: object, field: str, failure: Exception) -> InvalidSpec:
+    """Return the error of a field whose value raises when it is looked at (`__class__`, say)."""
+    got = f"one that raised {type(failure).__name__}"
+    return invalid(name, field, "a value that can be looked at", got)
 
 
 def invalid(name: object, field: str, allowed: str, got: str) -> InvalidSpec:
@@ -140,5 +149,6 @@ def invalid(name: object, field: str, allowed: str, got: str) -> InvalidSpec:
 
 
 def _of(name: object) -> str:
-    # A name that is refused may be a URL with a password in it.
-    return "ResourceSpec" if isinstance(type_name(name), Refusal) else f"ResourceSpec {name!r}"
+    # A name that is refused may be a URL with a password in it. A subclass may do anything.
+    usable = type(name) is str and not isinstance(type_name(name), Refusal)
+    return f"ResourceSpec {name!r}" if usable else "ResourceSpec"
