@@ -6,6 +6,7 @@ types too, because msgspec does so only when it decodes.
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
@@ -24,7 +25,10 @@ class Refusal(NamedTuple):
     allowed: str
     got: str = ""
     part: str = ""  # a field inside the value, with its dot
+    cause: BaseException | None = None
 
+
+DURATION = "seconds or a timedelta"
 
 Rule = Callable[[object], object]
 
@@ -86,7 +90,7 @@ def ratio(allowed: str, fits: Callable[[float], bool]) -> Rule:
 
 def seconds(*, zero: str = "", forever: str = "", none: str = "") -> Rule:
     """Make the rule of a duration; the arguments say what 0, inf and None mean if allowed."""
-    allowed = f"seconds or a timedelta, {f'>= 0 (0 = {zero})' if zero else '> 0'}"
+    allowed = f"{DURATION}, {f'>= 0 (0 = {zero})' if zero else '> 0'}"
     allowed += f", math.inf = {forever}" if forever else ", finite"
 
     def rule(value: object) -> object:
@@ -200,6 +204,12 @@ def _shown_item(value: object) -> str:
     if value is None or isinstance(value, int | float | timedelta):
         return repr(value)
     return _by_type(value)
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Return the one of `words` that is most like `word`, quoted for an error."""
+    likely = difflib.get_close_matches(word[:_SHOWN], words, n=1, cutoff=0)
+    return repr(likely[0]) if likely else "nothing"
 
 
 def _by_type(value: object) -> str:

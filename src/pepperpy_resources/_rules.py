@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from pepperpy_resources._callables import PLAIN
@@ -12,6 +11,7 @@ from pepperpy_resources._checks import (
     flag,
     hook,
     moments,
+    nearest,
     one_of,
     optional,
     parts,
@@ -118,8 +118,8 @@ def check_call(names: tuple[object, ...], fields: dict[str, Any]) -> None:
         if field in NOT_BUILT:
             raise invalid(name, field, "left out: it is not built yet", shown(value))
         if field not in RULES:
-            nearest = difflib.get_close_matches(field, RULES, n=1, cutoff=0)[0]
-            message = f"{_of(name)}: unknown field {shown(field)}; the nearest is {nearest!r}"
+            likely = nearest(field, RULES)
+            message = f"{_of(name)}: unknown field {shown(field)}; the nearest is {likely}"
             raise InvalidSpec(message)
     for field in ("name", "factory"):
         if field not in fields and not (field == "name" and names):
