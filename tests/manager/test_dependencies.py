@@ -327,18 +327,22 @@ def test_stop_from_the_task_that_holds_an_agent_does_not_wait_for_its_database()
 
 
 def test_a_type_without_dependencies_is_left_alone_until_all_are_drained() -> None:
-    """Its lease is the stopping task's own, which may go on with it while others are waited for."""
+    """Nobody waits for its lease, but the holder goes on with it while others are waited for."""
 
     async def main() -> None:
+        async def connect() -> object:
+            return object()  # nothing to close
+
         backend = Backend()
-        async with serving(backend.spec(), backend.spec("web")) as manager:
-            await manager.acquire("web:other")
-            async with manager.lease("db") as mine:
-                stop = asyncio.ensure_future(manager.stop(TIMEOUT))
-                await asyncio.sleep(1)
-                assert mine.closes == 0
-                await manager.release("web:other")
-            await stop
+        async with serving(backend.spec(), ResourceSpec("plain", factory=connect)) as manager:
+            await manager.acquire("db:a")
+            await manager.acquire("plain:a")
+            stop = asyncio.ensure_future(took(manager.stop(TIMEOUT)))
+            await asyncio.sleep(1)
+            assert "plain:a" in manager.resources
+            await manager.release("db:a")
+            assert await stop == pytest.approx(1.0)
+            assert "plain:a" not in manager.resources
         backend.assert_all_closed()
 
     run(main())

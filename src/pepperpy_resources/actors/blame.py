@@ -12,7 +12,7 @@ def failure(state: TypeState) -> BaseException | None:
     """Return what a type that is down failed of last, None while it serves."""
     if state.parked is not None:
         return state.parked
-    if state.cell.epitaph is not None or state.ledger.draining:
+    if state.ledger.draining:
         return ManagerStopped(f"{state.spec.name!r} is stopped")
     return creation_failure(state.pool)
 
