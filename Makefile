@@ -17,10 +17,10 @@ unexport PYTHONHOME
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-profile format clean lint format-check types coverage wheel
+.PHONY: help demo test check bench bench-profile compare-reliability format clean lint format-check types coverage wheel
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.base ## set up, then run the main job on an embedded database
 	@$(VENV)/bin/pepperpy-resources demo
@@ -80,6 +80,9 @@ bench: $(VENV)/.bench ## measure against the peers in the same run
 bench-profile: $(VENV)/.bench ## count the bytecodes of one cycle, by function
 	@$(PY) -m benchmarks --profile
 
+compare-reliability: $(VENV)/.reliability ## run scripted mishaps against the peers, write docs/reliability.md
+	@$(PY) -m benchmarks.reliability --write docs/reliability.md
+
 format: $(VENV)/.check ## format the code and mend what ruff can mend
 	$(PY) -m ruff check --fix-only .
 	$(PY) -m ruff format .
@@ -107,6 +110,6 @@ $(VENV)/.base: pyproject.toml $(VENV)/.made
 	@echo "installing pepperpy-resources into $(VENV)"
 	@$(PIP) --editable . && touch $@
 
-$(VENV)/.test $(VENV)/.check $(VENV)/.bench: $(VENV)/.%: pyproject.toml $(VENV)/.base
+$(VENV)/.test $(VENV)/.check $(VENV)/.bench $(VENV)/.reliability: $(VENV)/.%: pyproject.toml $(VENV)/.base
 	@echo "installing what '$*' needs into $(VENV)"
 	@$(PIP) --editable '.[$*]' && touch $@

@@ -1,0 +1,1 @@
+"""One adapter a peer: how its documentation says to make it, around the fake server."""
