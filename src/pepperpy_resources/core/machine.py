@@ -29,6 +29,7 @@ HANDLERS: dict[type[on.Event], Callable[[Pool, Any], None]] = {
     on.Closed: outcomes.closed,
     on.Tick: upkeep.tick,
     on.Sweep: upkeep.sweep,
+    on.Suspect: upkeep.suspect,
     on.Evict: upkeep.evict,
     on.Ready: upkeep.ready,
     on.Drain: upkeep.drain,

@@ -30,7 +30,7 @@ class Mode(StrEnum):
 
     DRAINING = "draining"  # nobody is served any more
     FILLING = "filling"  # below min_idle, and a sweep has seen it
-    SUSPECTING = "suspecting"  # a check failed: idle slots are checked in the background
+    SUSPECTING = "suspecting"  # a check failed, say: idle slots are checked in the background
 
 
 DRAINING, FILLING, SUSPECTING = Mode.DRAINING, Mode.FILLING, Mode.SUSPECTING

@@ -1,4 +1,4 @@
-"""What time, the janitor and the operator say: tick, sweep, evict, drain, shut, restore."""
+"""What time, the janitor and the operator say: from tick and sweep to shut and restore."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from pepperpy_resources.core.events import (
     Restore,
     SavedSlot,
     Shut,
+    Suspect,
     Sweep,
     Tick,
 )
-from pepperpy_resources.core.outcomes import creation_failed, found_bad
+from pepperpy_resources.core.outcomes import creation_failed, found_bad, suspect_idle
 from pepperpy_resources.core.pool import DRAINING, ENDED_FOR, FILLING, Pool
 from pepperpy_resources.core.settle import settle
 from pepperpy_resources.core.slots import Lane, Slot
@@ -87,6 +88,14 @@ def sweep(pool: Pool, _: Sweep) -> None:
     if len(pool.idle) < floor and DRAINING not in pool.modes:
         pool.modes.add(FILLING)
         settle(pool, pool.lane(None))
+
+
+def suspect(pool: Pool, _: Suspect) -> None:
+    """Have every idle slot checked before it is handed out; without a check hook, nothing."""
+    first = next(iter(pool.idle.values()), None)
+    if first is not None and pool.policy.has_check:
+        suspect_idle(pool)
+        settle(pool, first.lane)  # any lane will do: it begins the checks of all
 
 
 def idle_too_long(pool: Pool, floor: int) -> list[Slot]:
