@@ -14,6 +14,18 @@ def now_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
     return time.monotonic if plain else loop.time
 
 
+def elapsed_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """Return the loop's own `elapsed`, as a virtual loop has one, or else `elapsed`."""
+    own: Callable[[], float] = getattr(loop, "elapsed", elapsed)
+    return own
+
+
+def elapsed() -> float:
+    """Return the seconds of a clock that goes on while the machine sleeps, where there is one."""
+    clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
 def chance() -> float:
     """Return a random number in [0, 1), for jitter."""
     return random.random()

@@ -205,6 +205,10 @@ class History:
     def sweep(self) -> None:
         self.send(on.Sweep())
 
+    def suspend(self) -> None:
+        """Let the machine sleep: nothing has happened, and nothing idle is to be trusted."""
+        self.send(on.Suspect())
+
     def evict(self) -> None:
         patterns = [None, "db:a", "db:[ab]", "db:", "db:*", "nothing"]
         self.send(on.Evict(self.pick(patterns), force=self.choose(2) == 1))
@@ -272,6 +276,7 @@ STEPS: list[Callable[[History], None]] = [
     *[History.evict] * 2,
     History.late_outcome,
     History.sweep,
+    History.suspend,
     History.ready,
     History.crash,
     History.stop,

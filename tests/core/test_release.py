@@ -375,3 +375,13 @@ def test_a_forced_end_is_told_to_the_performer_as_late() -> None:
     (ended,) = [effect for effect in rig.effects if isinstance(effect, do.Ended)]
     assert ended.late
     assert ended.lease.resource_id == "db:a"
+
+
+def test_what_was_taken_out_before_is_not_doomed_again_when_the_other_side_is_lost() -> None:
+    rig = Rig()
+    rig.hold("db:a", "db:b", "db:c")
+    assert rig.send(on.Evict("db:a")) == ["doom 1"]
+    told = rig.send(on.Discard("db:b", lost=True))
+    assert told == ["ended 2", "doom 2", "doom 3", "close 2 broken"]
+    assert rig.release("db:a") == ["ended 1", "close 1 cleanup"]
+    assert rig.release("db:c") == ["ended 3", "close 3 broken"]

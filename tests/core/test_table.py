@@ -220,6 +220,9 @@ TABLE: list[tuple[on.Event, float, dict[str, str]]] = [
         1800,  # its lifetime is 1575 s with chance 0.5
         {**dict.fromkeys(GIVEN, "same"), "idle": "closing: close 1 lifetime"},
     ),
+    # Idle slots are checked, so nothing of theirs is closed, however late it is on another clock.
+    (on.Suspect(), 0, {**dict.fromkeys(GIVEN, "same"), "idle": "checking: check 1"}),
+    (on.Suspect(), LATE, {**dict.fromkeys(GIVEN, "same"), "idle": "checking: check 1"}),
     (
         on.Evict(),
         0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -125,6 +126,52 @@ def test_what_expired_while_leased_costs_later_sweeps_nothing() -> None:
     assert rig.send(on.Sweep(), at=100) == []
     assert len(rig.pool.lifetimes) == 0
     assert rig.release("db:a") == ["ended 1", "close 1 lifetime"]
+
+
+# -- a machine that slept
+
+
+CHECKED: dict[str, Any] = {"has_check": True, "check_on_acquire": True, "fresh_for": 3600.0}
+
+
+def test_after_the_machine_slept_every_idle_slot_is_checked_however_fresh_a_few_at_a_time() -> None:
+    rig = Rig(max_size=4, max_opening=2, **CHECKED)
+    rig.hold("db:x")
+    rig.idle(3)
+    assert rig.send(on.Suspect()) == ["check 2", "check 3"]
+    assert rig.states == {1: "leased", 2: "checking", 3: "checking", 4: "idle"}
+    # The pool is full, and slot 4 is not handed out as it is.
+    assert rig.acquire("db:a") == ["wait"]
+    assert rig.send(on.CheckPassed(2)) == ["idle 2", "lease 2 to 5", "check 4"]
+    assert rig.send(on.CheckPassed(3)) == ["idle 3"]
+    assert rig.send(on.CheckPassed(4)) == ["idle 4"]
+    assert rig.pool.modes == set()
+    assert rig.acquire("db:b") == ["lease 4"]  # fresh again
+    assert rig.release("db:x") == ["ended 1"]  # in use, it was no suspect
+    assert rig.counters.closed == dict.fromkeys(rig.counters.closed, 0)
+
+
+def test_after_the_machine_slept_nothing_happens_where_there_is_no_check() -> None:
+    rig = Rig(has_check=False)
+    rig.idle(2)
+    assert rig.send(on.Suspect()) == []
+    assert rig.pool.modes == set()
+    assert rig.acquire("db:a") == ["lease 2"]
+
+
+def test_after_the_machine_slept_a_pool_with_nothing_idle_suspects_nothing() -> None:
+    rig = Rig(**CHECKED)
+    rig.hold("db:x")
+    assert rig.send(on.Suspect()) == []
+    assert rig.pool.modes == set()
+
+
+def test_after_the_machine_slept_the_slots_of_all_keys_are_checked() -> None:
+    rig = Rig(keyed=True, max_opening=4, **CHECKED)
+    rig.idle(3)
+    assert rig.send(on.Suspect()) == ["check 1", "check 2", "check 3"]
+    assert rig.acquire("db:idle-1") == ["wait"]
+    assert rig.send(on.CheckPassed(2)) == ["idle 2", "lease 2 to 4"]
 
 
 # -- ready

@@ -143,6 +143,10 @@ class Truth(Records):
     def before_sweep(self, _: on.Sweep) -> None:
         self.count["cleanup janitor"] += 1
 
+    def before_suspect(self, _: on.Suspect) -> None:
+        for slot in self.where("idle"):
+            slot.suspect = self.policy.has_check
+
     def before_evict(self, event: on.Evict) -> None:
         self.count["cleanup call"] += 1
         self.matched = self.matching(event.pattern)

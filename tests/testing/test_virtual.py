@@ -349,3 +349,35 @@ def test_two_runs_are_the_same_run() -> None:
     first = run(main())
     assert len(first) == 25
     assert first == run(main())
+
+
+# -- a machine that sleeps
+
+
+def test_while_the_machine_is_suspended_only_the_elapsed_time_grows() -> None:
+    async def main() -> None:
+        loop = the_loop()
+        assert loop.elapsed() == loop.time() == START
+        fired: list[float] = []
+        loop.call_later(5, lambda: fired.append(loop.time()))
+        loop.suspend(8 * HOUR)
+        assert loop.time() == START
+        assert loop.elapsed() == START + 8 * HOUR
+        await asyncio.sleep(10)
+        assert fired == [START + 5]  # timers do not run while the machine sleeps
+        loop.suspend(2.5)
+        loop.suspend(0)
+        assert loop.time() == START + 10
+        assert loop.elapsed() == START + 8 * HOUR + 12.5
+
+    run(main())
+
+
+@pytest.mark.parametrize("seconds", [-1, -0.001, float("nan"), float("inf")])
+def test_no_machine_is_suspended_for_no_number_of_seconds(seconds: float) -> None:
+    async def main() -> None:
+        with pytest.raises(ValueError, match="suspend takes seconds from 0 on"):
+            the_loop().suspend(seconds)
+        assert the_loop().elapsed() == START
+
+    run(main())

@@ -1,4 +1,4 @@
-"""The janitor: sends every resource type its sweeps, and does nothing else."""
+"""The janitor: sends every resource type its sweeps, and looks whether the machine has slept."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from pepperpy_resources.actors.base import LoopActor
-from pepperpy_resources.clock import chance
-from pepperpy_resources.core.events import Sweep
+from pepperpy_resources.actors.host import say
+from pepperpy_resources.clock import chance, elapsed_of
+from pepperpy_resources.core.events import Suspect, Sweep
 from pepperpy_resources.core.policy import Policy
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 SHORTEST = 0.1  # seconds between two sweeps of one type, at least
 JITTER = 0.1  # types that were started together must not be swept together for ever
+LOOK = 60.0  # seconds between two looks at the clocks, at most
+GAP = 1.0  # seconds the machine must have slept for its resources to be suspect
 
 
 class Beat(msgspec.Struct, frozen=True):
@@ -35,7 +38,7 @@ def sweep_interval(policy: Policy, cleanup_interval: float) -> float:
 
 
 class Janitor(LoopActor):
-    """Plans sweeps on a heap; one timer, for the next one."""
+    """Plans sweeps on a heap; one timer, for the next one or the next look at the clocks."""
 
     handlers: ClassVar[dict[type[Any], str]] = {Beat: "beat", TypesChanged: "plan"}
 
@@ -45,6 +48,8 @@ class Janitor(LoopActor):
         self._cleanup_interval = cleanup_interval
         self._due: list[tuple[float, str]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._elapsed = elapsed_of(cell.host.loop)
+        self._seen = cell.host.loop.time(), self._elapsed()
 
     def on_start(self) -> None:
         """Plan the first sweep of every type."""
@@ -61,12 +66,23 @@ class Janitor(LoopActor):
     def beat(self, _message: Any, _reply: Any) -> None:
         """Send what is due and plan it again."""
         now = self.cell.host.loop.time()
+        self._look(now)  # first: what a sweep retires, it retires for its age on this clock
         while self._due and self._due[0][0] <= now:
             name = heapq.heappop(self._due)[1]
             if name in self._root.types:
                 self._root.types[name].cell.deliver(Sweep())
                 heapq.heappush(self._due, (self._next(name), name))
         self._arm()
+
+    def _look(self, now: float) -> None:
+        """Make every idle resource suspect if the machine slept: the loop's clock stood still."""
+        before, self._seen = self._seen, (now, self._elapsed())
+        gap = (self._seen[1] - before[1]) - (now - before[0])
+        if gap > GAP:
+            text = "the machine slept for %.1f s: idle resources are checked before they are used"
+            say(self.cell.host.loop, text + " again, where their type has a check hook", gap)
+            for state in self._root.types.values():
+                state.cell.deliver(Suspect())
 
     def _next(self, name: str) -> float:
         interval = sweep_interval(self._root.types[name].policy, self._cleanup_interval)
@@ -75,7 +91,7 @@ class Janitor(LoopActor):
     def _arm(self) -> None:
         self.disarm()
         if self._due:
-            at = self._due[0][0]
+            at = min(self._due[0][0], self._seen[0] + LOOK)
             self._timer = self.cell.host.loop.call_at(at, self.cell.deliver, Beat())
 
     def disarm(self) -> None:

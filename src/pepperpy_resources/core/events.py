@@ -142,6 +142,10 @@ class Sweep(Event, frozen=True):
     """Retire what is due: the janitor's message."""
 
 
+class Suspect(Event, frozen=True):
+    """The machine slept: no idle slot may be handed out before it has been checked."""
+
+
 class Evict(Event, frozen=True):
     """Take matching resources out now; answered when the idle ones are closed.
 

@@ -30,6 +30,7 @@ HANDLERS: dict[type[on.Event], Callable[[Pool, Any], None]] = {
     on.Closed: outcomes.closed,
     on.Tick: upkeep.tick,
     on.Sweep: upkeep.sweep,
+    on.Suspect: upkeep.suspect,
     on.Evict: operating.evict,
     on.Suspend: operating.suspend,
     on.Resume: operating.resume,

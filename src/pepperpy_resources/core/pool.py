@@ -29,7 +29,7 @@ class Mode(StrEnum):
 
     DRAINING = "draining"  # nobody is served any more
     FILLING = "filling"  # below min_idle, and a sweep has seen it
-    SUSPECTING = "suspecting"  # a check failed: idle slots are checked in the background
+    SUSPECTING = "suspecting"  # a check failed, say: idle slots are checked in the background
     SUSPENDED = "suspended"  # nobody is served and nothing opened until it is resumed
     SHRINKING = "shrinking"  # more slots than max_size, since it was lowered
     RANKED = "ranked"  # a ticket of another priority waits

@@ -1,4 +1,4 @@
-"""What time and the janitor say: tick, sweep, reclaim."""
+"""What time and the janitor say: tick, sweep, reclaim, suspect."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pepperpy_resources.core import lending, queueing, states
 from pepperpy_resources.core.borrowing import leave_to_others
 from pepperpy_resources.core.events import (
     Reclaim,
+    Suspect,
     Sweep,
     Tick,
 )
 from pepperpy_resources.core.lending import ENDED_FOR
-from pepperpy_resources.core.outcomes import creation_failed, found_bad
+from pepperpy_resources.core.outcomes import creation_failed, found_bad, suspect_idle
 from pepperpy_resources.core.pool import DRAINING, FILLING, Pool
 from pepperpy_resources.core.settle import settle
 from pepperpy_resources.core.slots import Lane, Slot
@@ -142,6 +143,14 @@ def check_quiet(pool: Pool) -> None:
             pool.check(slot, promised=False, background=True)
         else:
             pool.keepalives.set(number, pool.now)  # with the next sweep
+
+
+def suspect(pool: Pool, _: Suspect) -> None:
+    """Have every idle slot checked before it is handed out; without a check hook, nothing."""
+    first = next(iter(pool.idle.values()), None)
+    if first is not None and pool.policy.has_check:
+        suspect_idle(pool)
+        settle(pool, first.lane)  # any lane will do: it begins the checks of all
 
 
 def idle_too_long(pool: Pool, floor: int) -> list[Slot]:

@@ -62,11 +62,26 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         """Make a loop at time `START`; close it like any loop."""
         self._jumping = _JumpingSelector()
+        self._suspended = 0.0
         super().__init__(self._jumping)
 
     def time(self) -> float:
         """Return the virtual time in seconds."""
         return self._jumping.now
+
+    def elapsed(self) -> float:
+        """Return the virtual time in seconds, what was slept through with `suspend` included."""
+        return self._jumping.now + self._suspended
+
+    def suspend(self, seconds: float) -> None:
+        """Let the machine sleep: `elapsed()` grows by that much, `time()` and the timers do not.
+
+        So does a laptop whose lid is shut, or a virtual machine that is paused. Raises ValueError
+        for what is no number of seconds from 0 on.
+        """
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"suspend takes seconds from 0 on, not {seconds!r}")
+        self._suspended += seconds
 
     @contextmanager
     def real_work(self) -> Generator[None]:
