@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pepperpy_resources.actors.host import log
 from pepperpy_resources.actors.refusals import owner_name, where
@@ -49,7 +49,7 @@ def has_ended(lease: Lease) -> bool:
     # By the class, not the object: a subclass's own `done` would be user code inside a turn.
     if not isinstance(owner, asyncio.Task):
         return False
-    return asyncio.Task.done(cast("asyncio.Task[Any]", owner))
+    return asyncio.Task.done(owner)  # pyright: ignore[reportUnknownMemberType]
 
 
 def deadlocked(types: Iterable[TypeState]) -> set[str]:
