@@ -312,8 +312,7 @@ class Market:
         self.words: dict[str, deque[do.Demand]] = {name: deque() for name in policies}
         self.allots: dict[str, deque[int]] = {name: deque() for name in policies}
         self.rigs = {
-            name: Rig(budgeted=True, **PATIENT, **policy)
-            for name, policy in policies.items()
+            name: Rig(budgeted=True, **PATIENT, **policy) for name, policy in policies.items()
         }
         self.now = 0.0
         for name, rig in self.rigs.items():
