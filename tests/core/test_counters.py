@@ -93,11 +93,22 @@ def test_failed_creations_are_not_timed() -> None:
 
 def test_every_reason_to_close_has_its_count() -> None:
     assert set(Rig().counters.closed) == {str(reason) for reason in Reason}
-    rig = Rig(max_lifetime=100.0, lifetime_jitter=0.0, idle_timeout=50.0)
+    policy = {"max_hold": 160.0, "on_overdue": "revoke", "max_uses": 3}
+    rig = Rig(max_lifetime=100.0, lifetime_jitter=0.0, idle_timeout=50.0, **policy)
     rig.idle(1)
     rig.send(on.Sweep(), at=50)
     rig.hold("db:b")
     rig.release("db:b", at=200)
+    for _ in range(3):
+        rig.hold("db:u")
+        rig.release("db:u")
+    rig.hold("db:o")
+    rig.tick(at=360)
+    rig.hold("db:l")
+    rig.send(on.Reclaim((rig.counters.acquired,)))
+    rig.idle(1)
+    rig.send(on.Resize(max_size=0))
+    rig.send(on.Resize(max_size=20))
     rig.hold("db:c")
     rig.send(on.Discard("db:c"))
     rig.idle(1)
@@ -110,7 +121,35 @@ def test_every_reason_to_close_has_its_count() -> None:
         "broken": 1,
         "cleanup": 1,
         "shutdown": 1,
+        "uses": 1,
+        "overdue": 1,
+        "leaked": 1,
+        "resized": 1,
     }
+
+
+def test_leases_overdue_and_leaked_are_counted() -> None:
+    rig = Rig(max_hold=10.0)
+    rig.hold("db:a", "db:b", "db:c")
+    rig.release("db:c")
+    rig.tick(at=10)
+    rig.tick(at=20)
+    assert (rig.counters.overdue, rig.counters.leaked, rig.counters.stale) == (2, 0, 0)
+    rig.send(on.Reclaim((1, 3)))
+    assert (rig.counters.overdue, rig.counters.leaked, rig.counters.stale) == (2, 1, 1)
+
+
+def test_what_is_shed_or_suspended_is_counted_as_refused_or_timed_out() -> None:
+    rig = Rig(max_size=1, max_queue_delay=1.0)
+    rig.hold("db:a")
+    rig.acquire("db:b")
+    rig.tick(at=20)  # shed
+    rig.send(on.Suspend())
+    rig.acquire("db:c", timeout=0)
+    rig.acquire("db:d", timeout=1)
+    rig.tick(at=21)
+    expected = {"timeout": 2, "cancelled": 0, "refused": 1, "error": 0}
+    assert rig.counters.acquires == expected
 
 
 def test_every_hook_that_fails_or_is_overdue_is_one_error() -> None:

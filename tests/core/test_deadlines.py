@@ -285,3 +285,66 @@ def test_ten_thousand_acquires_leave_no_deadlines_behind() -> None:
     pool = rig.pool
     assert len(pool.ticket_deadlines) == 1
     assert len(pool.ticket_deadlines._heap) <= 68
+
+
+def test_the_first_is_the_one_that_comes_due_next_wherever_it_is_kept() -> None:
+    deadlines: Deadlines[int] = Deadlines()
+    deadlines.set(1, 5.0)
+    assert deadlines.first() == 1  # the queue alone
+    deadlines.set(2, 3.0)
+    assert deadlines.first() == 2  # the heap
+    deadlines.set(3, 4.0)
+    deadlines.drop(2)
+    assert deadlines.first() == 3  # the next on the heap, not the dropped one
+    deadlines.drop(3)
+    assert deadlines.first() == 1
+    deadlines.set(1, 9.0)
+    deadlines.set(4, 8.0)
+    deadlines.set(1, 2.0)
+    assert deadlines.first() == 1
+    deadlines.drop(1)
+    assert deadlines.first() == 4  # the heap alone
+
+
+def test_looking_at_the_first_takes_nothing_away() -> None:
+    deadlines: Deadlines[int] = Deadlines()
+    for key, at in [(1, 5.0), (2, 3.0), (3, 4.0)]:
+        deadlines.set(key, at)
+    assert [deadlines.first(), deadlines.first(), len(deadlines)] == [2, 2, 3]
+    assert deadlines.pop_due(9) == [2, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ([(1, 5.0), (2, 5.0)], 1),  # both in the queue
+        ([(9, 7.0), (1, 5.0), (2, 5.0)], 1),  # both on the heap
+        ([(9, 7.0), (2, 5.0), (1, 5.0)], 1),
+        ([(1, 5.0), (9, 7.0), (2, 5.0)], 1),  # the lower in the queue, the other on the heap
+        ([(2, 5.0), (9, 7.0), (1, 5.0)], 1),  # and the other way round
+    ],
+)
+def test_of_two_at_the_same_time_the_lower_is_first(
+    entries: list[tuple[int, float]], expected: int
+) -> None:
+    deadlines: Deadlines[int] = Deadlines()
+    for key, at in entries:
+        deadlines.set(key, at)
+    assert deadlines.first() == expected
+
+
+def test_the_first_agrees_with_a_dict_whatever_is_done() -> None:
+    """Keys rise, as ticket numbers do; times do as they like."""
+    deadlines: Deadlines[int] = Deadlines()
+    simple: dict[int, float] = {}
+    chance = random.Random(5)
+    for key in range(5000):
+        at = key / 10 - chance.choice([0, 0, 0, 1, 5, -3])
+        deadlines.set(key, at)
+        simple[key] = at
+        while len(simple) > chance.randrange(1, 12):
+            gone = deadlines.first() if chance.random() < 0.7 else chance.choice(list(simple))
+            deadlines.drop(gone)
+            del simple[gone]
+        if simple:
+            assert deadlines.first() == min(simple, key=lambda k: (simple[k], k))

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
@@ -198,3 +199,114 @@ def test_a_restored_type_that_is_full_of_keys_still_makes_room() -> None:
     tickets = (ticket(1, "db:c"),)
     rig = Rig(on.Restore(slots, tickets, last_slot=2, last_ticket=1), keyed=True, max_size=2)
     assert "close 1 idle" in rig.first
+
+
+# -- what operators, clocks and budgets had said
+
+
+def test_a_suspended_type_is_still_suspended_after_a_restore() -> None:
+    restore = on.Restore((saved(1),), (ticket(1, "db:a"),), last_slot=1, last_ticket=1)
+    rig = Rig(structs.replace(restore, suspended=True))
+    assert rig.first == []
+    assert rig.acquire("db:b", timeout=0) == ["wait", "deny suspended to 2"]
+    assert rig.send(on.Resume()) == ["suspended False", "lease 1 to 1"]
+
+
+def test_a_suspended_type_does_not_warm_up_after_a_restore() -> None:
+    rig = Rig(on.Restore(suspended=True), min_idle=1)
+    assert rig.first == []
+    assert rig.send(on.Resume()) == ["suspended False", "open 1"]
+
+
+def test_permits_hold_after_a_restore_and_are_told_at_once() -> None:
+    restore = on.Restore((saved(1),), (ticket(1, "db:a"), ticket(2, "db:b")), last_slot=1)
+    rig = Rig(structs.replace(restore, last_ticket=2, permits=1), budgeted=True)
+    assert rig.first == ["lease 1 to 1", "demand 1 of 1, 0 idle, wants 1"]
+    assert rig.send(on.Allot(2))[:2] == ["resized 10 0 2", "open 2"]
+
+
+def test_a_budgeted_type_that_was_allotted_nothing_has_nothing_after_a_restore() -> None:
+    rig = Rig(on.Restore((), (ticket(1, "db:a"),), last_ticket=1), budgeted=True)
+    assert rig.first == ["demand 0 of 0, 0 idle, wants 1"]
+
+
+def test_what_is_beyond_the_limits_after_a_restore_is_closed() -> None:
+    slots = (saved(1), saved(2, None, None, lease(1, 2, "db:a")), saved(3))
+    rig = Rig(on.Restore(slots, last_slot=3), max_size=1)
+    assert rig.first == ["close 1 resized", "close 3 resized"]
+    rig = Rig(on.Restore(slots, last_slot=3, permits=2), budgeted=True)
+    assert rig.first[:1] == ["close 1 resized"]
+    assert rig.states[3] == "idle"
+
+
+def held_since(at: float, slot: int = 1, epoch: int = 1) -> do.Lease:
+    return do.Lease(epoch, slot, f"r{slot}", at, on.Acquire(f"db:{epoch}"))
+
+
+def test_a_lease_that_was_overdue_before_the_crash_is_not_reported_again() -> None:
+    slots = (
+        saved(1, None, None, held_since(-20.0)),
+        saved(2, None, None, held_since(-10.0, 2, 2)),  # at this very moment: by the last one
+        saved(3, None, None, held_since(-4.0, 3, 3)),
+    )
+    rig = Rig(on.Restore(slots, last_slot=3), max_hold=10.0)
+    assert rig.pool.armed == 6.0
+    assert rig.tick(at=5.9) == []
+    assert rig.tick(at=6) == ["overdue 3"]
+    assert rig.tick(at=1000) == []
+    assert rig.counters.overdue == 1
+
+
+def test_a_lease_to_be_revoked_is_revoked_after_a_restore_however_late() -> None:
+    slots = (saved(1, None, None, held_since(-20.0)),)
+    rig = Rig(on.Restore(slots, last_slot=1), max_hold=10.0, on_overdue="revoke")
+    assert rig.pool.armed <= 0.0
+    assert rig.tick(at=0) == ["overdue 1", "ended 1 late", "close 1 overdue"]
+
+
+def test_uses_are_counted_anew_after_a_restore() -> None:
+    rig = Rig(on.Restore((saved(1),), last_slot=1), max_uses=2)
+    assert rig.acquire("db:a") == ["lease 1"]
+    assert rig.release("db:a") == ["ended 1"]
+    assert rig.acquire("db:a") == ["doom 1", "lease 1"]
+    assert rig.release("db:a") == ["ended 1", "close 1 uses"]
+
+
+def test_a_slot_used_up_before_the_crash_is_not_used_again() -> None:
+    slots = (saved(1, doomed=True), saved(2, None, None, lease(1, 2, "db:a"), doomed=True))
+    rig = Rig(on.Restore(slots, last_slot=2), max_uses=2)
+    assert rig.first == ["close 1 broken"]
+    rig.counters.acquired = 1
+    assert rig.release("db:a") == ["ended 2", "close 2 cleanup"]
+
+
+def test_quiet_slots_are_due_for_a_check_at_once_after_a_restore() -> None:
+    restore = on.Restore((saved(1), saved(2)), last_slot=2, chance=0.8)
+    rig = Rig(restore, has_check=True, keepalive=100.0, max_lifetime=math.inf)
+    assert rig.send(on.Sweep()) == ["check 1"]
+    rig.send(on.CheckPassed(1))
+    assert rig.send(on.Sweep(), at=1) == ["check 2"]
+    rig.send(on.CheckPassed(2))
+    assert rig.send(on.Sweep(), at=79.9) == []
+    assert rig.send(on.Sweep(), at=80) == ["check 1"]  # 100 * (1 - 0.25 * 0.8) after the last
+    rig.send(on.CheckPassed(1))
+    told = rig.send(on.Sweep(), at=600)  # idle since the restore, as far as anybody knows
+    assert sorted(told) == ["close 1 idle", "close 2 idle"]
+
+
+def test_tickets_keep_their_priority_through_a_restore() -> None:
+    tickets = (ticket(1, "db:b"), ticket(2, "db:c", priority=1), ticket(3, "db:d"))
+    slots = (saved(1, None, None, lease(1, 1, "db:a")),)
+    rig = Rig(on.Restore(slots, tickets, last_slot=1, last_ticket=3), max_size=1)
+    assert rig.release("db:a") == ["ended 1", "lease 1 to 2"]
+    assert rig.release("db:c") == ["ended 1", "lease 1 to 1"]
+
+
+def test_a_restored_queue_is_calm_and_stands_later() -> None:
+    slots = (saved(1, None, None, lease(1, 1, "db:a")),)
+    tickets = (ticket(1, "db:b"), ticket(2, "db:c"))
+    restore = on.Restore(slots, tickets, last_slot=1, last_ticket=2)
+    rig = Rig(restore, max_size=1, max_queue_delay=1.0)
+    assert rig.pool.armed == 20.0
+    assert rig.tick(at=19.9) == []
+    assert rig.tick(at=20) == ["deny overloaded to 1", "deny overloaded to 2"]

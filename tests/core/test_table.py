@@ -254,6 +254,49 @@ TABLE: list[tuple[on.Event, float, dict[str, str]]] = [
         },
     ),
     (on.Evict("other:*", force=True), 0, dict.fromkeys(GIVEN, "same")),
+    (on.Suspend(), 0, dict.fromkeys(GIVEN, "same: suspended True")),
+    (on.Resume(), 0, dict.fromkeys(GIVEN, "same")),  # it is not suspended
+    (
+        on.Resize(max_size=0),
+        0,
+        {
+            **dict.fromkeys(GIVEN, "same: resized 0 0 inf"),
+            "idle": "closing: resized 0 0 inf, close 1 resized",
+        },
+    ),
+    (
+        on.Resize(min_idle=1),
+        0,
+        {
+            "opening": "same: resized 2 1 inf",  # it will be the one
+            "idle": "same: resized 2 1 inf",
+            "checking": "same: resized 2 1 inf",
+            "leased": "same: resized 2 1 inf, open 2",
+            "resetting": "same: resized 2 1 inf, open 2",
+            "closing": "same: resized 2 1 inf, open 2",
+            "detached": "same: resized 2 1 inf, open 2",
+            "abandoned": "same: resized 2 1 inf",  # backoff
+            "gone": "same: resized 2 1 inf, open 2",
+        },
+    ),
+    (
+        on.Allot(0),
+        0,
+        {
+            **dict.fromkeys(GIVEN, "same: resized 2 0 0"),
+            "idle": "closing: resized 2 0 0, close 1 resized",
+        },
+    ),
+    (on.Inquire(), 0, dict.fromkeys(GIVEN, "same")),  # it has no budget
+    (
+        on.Reclaim((1,)),
+        0,
+        {
+            **dict.fromkeys(GIVEN, "stale"),
+            "leased": "closing: leaked 1, ended 1 late, close 1 leaked",
+            "detached": "closing: leaked 1, ended 1 late, close 1 leaked",
+        },
+    ),
     (on.Ready(), 0, dict.fromkeys(GIVEN, "same")),
     (
         on.Drain(),
@@ -324,12 +367,15 @@ def state_of(rig: Rig) -> str:
     return rig.states.get(1, "gone")
 
 
+SHOWN = ("epoch", "lost", "error", "force", "resource_id", "pattern", "max_size", "min_idle")
+
+
 def describe(case: tuple[on.Event, float, dict[str, str]]) -> str:
     event, later, _ = case
     shown = {
         field: value
         for field, value in msgspec.structs.asdict(event).items()
-        if field in ("epoch", "lost", "error", "force", "resource_id", "pattern") and value
+        if field in SHOWN and value is not None and value is not False
     }
     return f"{type(event).__name__}{shown or ''}+{later:g}"
 
@@ -353,6 +399,65 @@ def test_pair(event: on.Event, later: float, given: str, expected: str) -> None:
     state, _, effects = expected.partition(": ")
     assert (state_of(rig), ", ".join(told)) == (given if state == "same" else state, effects)
     assert rig.counters.stale == 0
+
+
+# While it is suspended nothing is leased, opened or checked; the rest goes on.
+SUSPENDED: list[tuple[on.Event, dict[str, str]]] = [
+    (on.Acquire("db:b"), dict.fromkeys(GIVEN, "same: wait")),
+    (on.Acquire("db:b", timeout=0), dict.fromkeys(GIVEN, "same: wait, deny suspended to {0}")),
+    (on.Sweep(), dict.fromkeys(GIVEN, "same")),
+    (on.Resume(), dict.fromkeys(GIVEN, "same: suspended False")),
+    (
+        on.Release("db:a"),
+        {
+            **dict.fromkeys(GIVEN, "same: deny not_leased"),
+            "leased": "resetting: ended 1, reset 1",
+            "detached": "closing: ended 1, close 1 cleanup",
+        },
+    ),
+    (on.ResetDone(1), {**dict.fromkeys(GIVEN, "stale"), "resetting": "idle: idle 1"}),
+    (on.CheckPassed(1), {**dict.fromkeys(GIVEN, "stale"), "checking": "idle: idle 1"}),
+    (
+        on.Opened(1, "r1"),
+        {
+            **dict.fromkeys(GIVEN, "stale"),
+            "opening": "idle: idle 1",
+            "abandoned": "abandoned: close 1 broken",
+        },
+    ),
+    (
+        on.Drain(),
+        {
+            "opening": "opening: abandon 1, wait",
+            "idle": "closing: close 1 shutdown, wait",
+            "checking": "closing: close 1 shutdown, wait",
+            "leased": "leased: wait",
+            "resetting": "resetting: wait",
+            "closing": "closing: wait",
+            "detached": "detached: wait",
+            "abandoned": "same",
+            "gone": "same",
+        },
+    ),
+]
+SUSPENDED_CASES = [
+    pytest.param(event, given, expected, id=f"{describe((event, 0, row))}-{given}")
+    for event, row in SUSPENDED
+    for given, expected in row.items()
+]
+
+
+@pytest.mark.parametrize(("event", "given", "expected"), SUSPENDED_CASES)
+def test_pair_while_suspended(event: on.Event, given: str, expected: str) -> None:
+    rig = checked_rig()
+    GIVEN[given](rig)
+    rig.send(on.Suspend())
+    told = rig.send(event)
+    if expected == "stale":
+        assert (state_of(rig), told, rig.counters.stale) == (given, [], 1)
+        return
+    state, _, effects = expected.format(rig.pool.last_ticket).partition(": ")
+    assert (state_of(rig), ", ".join(told)) == (given if state == "same" else state, effects)
 
 
 def restored(state: str, *, doomed: bool) -> tuple[Rig, str]:

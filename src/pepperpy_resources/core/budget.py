@@ -5,7 +5,8 @@ that has changed. `Book` is the budget's: from these demands it decides how many
 has; a pool takes its permits as a second limit beside its own `max_size`.
 
 Nothing is ever spent twice, whatever is still on its way: a permit that is taken back counts as
-held until the pool itself has said that it has no more than that (`Share.held`).
+held until the pool itself has said that it has no more than that (`Share.held`), and a pool's
+permits change again only when it has said that it heard of the last change.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class Share:
     """What one type has of the budget."""
 
     demand: Demand  # its own word
-    permits: int = 0  # as last allotted
+    permits: int  # as last allotted
+    heard: bool = True  # and it has said so: only then they may change again
 
     @property
     def held(self) -> int:
@@ -102,11 +104,12 @@ class Book:
     def tell(self, name: str, demand: Demand) -> dict[str, int]:
         """Take a type's word; return who has how many permits from now on, where that changed."""
         self.expected.discard(name)
-        share = self.shares.get(name)
-        if share is None:
-            self.shares[name] = Share(demand, int(demand.permits))
-        else:
-            share.demand = demand
+        told = int(demand.permits)
+        share = self.shares.setdefault(name, Share(demand, told))
+        share.demand = demand
+        if share.heard:
+            share.permits = told  # no other word is on its way to it
+        share.heard = told == share.permits
         return self.divide()
 
     def leave(self, name: str) -> dict[str, int]:
@@ -126,17 +129,22 @@ class Book:
             return {}
         before = {name: share.permits for name, share in self.shares.items()}
         by_wait = sorted(self.shares.values(), key=lambda share: share.demand.since)
+        reserved = 0  # for those that wait longer, but have yet to hear of their last permits
         for share in by_wait:
-            while share.short and self.free > 0:
+            if not share.heard:
+                reserved += share.short
+            while share.heard and share.short and self.free > reserved:
                 share.permits += 1
-        returning = sum(share.held - share.permits for share in by_wait)
+        coming = self.free + sum(share.held - share.permits for share in by_wait)
         for share in by_wait:
-            missing = share.short - returning
-            returning = max(0, -missing)
+            missing = share.short - coming
+            coming = max(0, -missing)
             while missing > 0 and self.take_back(share):
                 missing -= 1
-        after = {name: share.permits for name, share in self.shares.items()}
-        return {name: permits for name, permits in after.items() if permits != before[name]}
+        changed = {n: s.permits for n, s in self.shares.items() if s.permits != before[n]}
+        for name in changed:
+            self.shares[name].heard = False
+        return changed
 
     def take_back(self, needy: Share) -> bool:
         """Take a permit from who misses it least; tell whether there was anybody."""
@@ -149,7 +157,7 @@ class Book:
 
     def giver(self, needy: Share) -> Share | None:
         """Return who is to give one up: unused first, then idle longest, then waiting least."""
-        others = [share for share in self.shares.values() if share.permits > 0]
+        others = [share for share in self.shares.values() if share.heard and share.permits > 0]
         for share in others:
             if share.to_spare and share is not needy:
                 return share

@@ -93,7 +93,9 @@ def allot(pool: Pool, event: Allot) -> None:
     pool.permits = event.permits
     limit(pool)
     lane, pool.wish = pool.wish, None
-    if lane is not None and pool.lanes.get(lane.key) is lane and may_open(pool, lane):
+    # A key nobody waits for has been forgotten; if another has come for it, it was seen to above.
+    if lane is not None and pool.lanes.get(lane.key, lane) is lane and may_open(pool, lane):
+        pool.lanes[lane.key] = lane
         pool.open(lane)
 
 

@@ -91,6 +91,8 @@ class Pool:
         self.retries: Deadlines[str] = Deadlines()  # lane key, "" for the pooled lane
         self.lifetimes: Deadlines[int] = Deadlines()  # looked at by sweeps only
         self.keepalives: Deadlines[int] = Deadlines()  # slots to be checked; sweeps only
+        # With a keepalive idle slots are not in the order of their last use; sweeps only.
+        self.idle_ends: Deadlines[int] = Deadlines()
         self.holds: Deadlines[int] = Deadlines()  # leases, by epoch
         self.sheds: Deadlines[str] = Deadlines()  # lanes whose queue may have to be shed
         self.armed = math.inf  # the earliest Wake asked for
@@ -236,6 +238,8 @@ class Pool:
             self.put_back(slot)  # to the end that is handed out: it was made ready for a ticket
         elif slot.background:
             slot.used = used  # nobody has used it: it goes on to have been idle longest
+            if self.keepalive < math.inf:
+                self.idle_ends.set(slot.number, used + self.policy.idle_timeout)
             if isinstance(self.idle, OrderedDict):
                 self.idle.move_to_end(slot.number, last=False)
         # Just made, checked or reset: good for this very turn, even where fresh_for is 0.
@@ -252,6 +256,7 @@ class Pool:
         if self.keepalive < math.inf:
             spread = 1 - KEEPALIVE_JITTER * slot.chance
             self.keepalives.set(slot.number, now + self.keepalive * spread)
+            self.idle_ends.set(slot.number, now + self.policy.idle_timeout)
         self.idle[slot.number] = slot
 
     def close(self, slot: Slot, why: do.Reason) -> None:
@@ -306,6 +311,7 @@ class Pool:
         self.hook_deadlines.drop(slot.number)
         self.lifetimes.drop(slot.number)
         self.keepalives.drop(slot.number)
+        self.idle_ends.drop(slot.number)
         self.leave_lane(slot)
         self.effects.append(do.Gone(slot.number))
         self.seen_gone(slot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice, takewhile
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import lending, queueing, states
@@ -116,10 +117,10 @@ def sweep(pool: Pool, _: Sweep) -> None:
         slot = pool.slots[number]
         if slot.state is states.IDLE:  # a leased one is closed when it comes back
             pool.close(slot, do.Reason.LIFETIME)
-    check_quiet(pool)
     floor = pool.min_idle
     for slot in idle_too_long(pool, floor):
         pool.close(slot, do.Reason.IDLE)
+    check_quiet(pool)  # of those that stay
     while pool.ended:
         epoch, ended = next(iter(pool.ended.items()))
         if ended[1] + ENDED_FOR > pool.now:
@@ -155,9 +156,15 @@ def suspect(pool: Pool, _: Suspect) -> None:
 
 def idle_too_long(pool: Pool, floor: int) -> list[Slot]:
     """Return the slots that idled out, all but `floor` of the idle ones at most."""
-    due: list[Slot] = []
-    for slot in pool.idle.values():
-        if len(pool.idle) - len(due) <= floor or pool.now < slot.used + pool.policy.idle_timeout:
-            break
-        due.append(slot)
-    return due
+    now, timeout = pool.now, pool.policy.idle_timeout
+    spare = max(0, len(pool.idle) - floor)
+    if pool.keepalive == math.inf:  # then the longest idle comes first
+        idled_out = takewhile(lambda slot: now >= slot.used + timeout, pool.idle.values())
+        return list(islice(idled_out, spare))
+    if not spare:
+        return []
+    slots = [pool.slots[number] for number in pool.idle_ends.pop_due(now)]
+    due = [slot for slot in slots if slot.state is states.IDLE]  # else set again on return
+    for slot in due[spare:]:
+        pool.idle_ends.set(slot.number, slot.used + timeout)
+    return due[:spare]

@@ -58,7 +58,10 @@ class Deadlines(Generic[K]):
         return min(soonest, self._queue[next(iter(self._queue))]) if self._queue else soonest
 
     def first(self) -> K:
-        """Return the key that comes due next; of two at the same time, the lower."""
+        """Return the key that comes due next; of two at the same time, the lower.
+
+        That is, if keys are set in rising order, as tickets are. There must be one.
+        """
         self.next()  # clears dead entries off the top of the heap
         soonest = [(at, key) for key, at in islice(self._queue.items(), 1)]
         return min(soonest + self._heap[:1])[1]
