@@ -138,7 +138,8 @@ class Pool:
             self.size < self.max_size
             and self.counts[states.OPENING] < policy.max_opening
             # With that many hooks that ignore their deadlines, more would only join the pile.
-            and self.counts[states.ABANDONED] < self.max_size
+            # A budget has no say in that: they take none of its permits.
+            and self.counts[states.ABANDONED] < self.cap
         )
 
     # -- moves
