@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pepperpy_resources.core import effects as do
@@ -57,6 +58,15 @@ def choose_policy(choose: Choose) -> Policy:
         backoff=Backoff(
             min=0.5, max=8.0, jitter=(0.0, 0.2)[choose(2)], attempts=(None, None, 1, 3)[choose(4)]
         ),
+        check_on_return=has_check and choose(3) == 0,
+        keepalive=(4.0, 30.0, math.inf, math.inf)[choose(4)] if has_check else math.inf,
+        max_uses=(math.inf, math.inf, 1, 3)[choose(4)],
+        max_hold=(math.inf, math.inf, 1.0, 7.0)[choose(4)],
+        on_overdue=("report", "revoke")[choose(2)],
+        max_queue_delay=(math.inf, math.inf, 0.125, 0.5)[choose(4)],
+        priority=(0, 0, 3)[choose(3)],
+        ageing=(1.0, 0.25)[choose(2)],
+        budgeted=choose(4) == 0,
     )
 
 
@@ -74,6 +84,8 @@ class History:
         self.told: list[str] = []
         self.owners = [object(), object()]
         self.send(on.Restore())
+        if self.policy.budgeted:
+            self.send(on.Allot((0, 1, 3)[choose(3)]))
 
     # -- telling the pool
 
@@ -102,7 +114,7 @@ class History:
                 return [do.Ended(ended), *([] if granted is None else [granted])]
         return None
 
-    def pick(self, things: list[Any]) -> Any:
+    def pick(self, things: Sequence[Any]) -> Any:
         """Return one of these things."""
         return things[self.choose(len(things))]
 
@@ -130,6 +142,7 @@ class History:
                 owner=self.pick([None, *self.owners]),
                 arguments=arguments,
                 site=self.choose(3),
+                priority=(None, None, None, 0, 1, 5)[self.choose(6)],
             )
         )
 
@@ -205,13 +218,36 @@ class History:
     def sweep(self) -> None:
         self.send(on.Sweep())
 
-    def suspend(self) -> None:
+    def suspect(self) -> None:
         """Let the machine sleep: nothing has happened, and nothing idle is to be trusted."""
         self.send(on.Suspect())
 
     def evict(self) -> None:
         patterns = [None, "db:a", "db:[ab]", "db:", "db:*", "nothing"]
         self.send(on.Evict(self.pick(patterns), force=self.choose(2) == 1))
+
+    def suspend(self) -> None:
+        self.send(on.Suspend())
+
+    def resume(self) -> None:
+        self.send(on.Resume())
+
+    def resize(self) -> None:
+        sizes = (None, 1, 2, 3, 6)
+        floors = (None,) if self.policy.keyed else (None, None, 0, 1, 2)
+        self.send(on.Resize(self.pick(sizes), self.pick(floors)))
+
+    def reclaim(self) -> None:
+        """The owners of some leases have ended; some of these were given back meanwhile."""
+        known = [*self.truth.leases, *self.truth.ended, 99_999]
+        count = 1 + self.choose(3)
+        self.send(on.Reclaim(tuple({self.pick(known): None for _ in range(count)})))
+
+    def budget(self) -> None:
+        """The budget gives, takes, or asks."""
+        if self.policy.budgeted:
+            asks = self.choose(4) == 0
+            self.send(on.Inquire() if asks else on.Allot(self.choose(5)))
 
     def ready(self) -> None:
         self.send(on.Ready())
@@ -229,7 +265,7 @@ class History:
         for ticket in others:
             del truth.tickets[ticket.number]
             truth.answered.add(ticket.number)
-        self.pool = Pool(self.policy, self.counters)
+        self.pool = Pool(truth.reborn(), self.counters)
         self.send(event)
         for ticket in others:  # asked again, of the new machine
             self.send(ticket.event)
@@ -274,9 +310,14 @@ STEPS: list[Callable[[History], None]] = [
     *[History.discard] * 2,
     *[History.cancel] * 2,
     *[History.evict] * 2,
-    History.late_outcome,
-    History.sweep,
+    *[History.sweep] * 2,
+    *[History.resume] * 2,
+    *[History.resize] * 2,
+    *[History.budget] * 2,
     History.suspend,
+    History.reclaim,
+    History.late_outcome,
+    History.suspect,
     History.ready,
     History.crash,
     History.stop,

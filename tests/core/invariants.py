@@ -20,6 +20,8 @@ def check(truth: Truth, pool: Pool) -> None:
     answers(truth)
     awaited(truth)
     timely(truth)
+    swept(truth)
+    reclaimed(truth)
     shut(truth)
     nobody_waits_for_nothing(truth)
     floor(truth)
@@ -34,7 +36,8 @@ def check(truth: Truth, pool: Pool) -> None:
 
 def limits(truth: Truth) -> None:
     policy = truth.policy
-    assert truth.size <= policy.max_size
+    if not truth.draining:
+        assert truth.excess <= 0 or not truth.where("idle"), "there are too many, and some idle"
     assert len(truth.where("opening")) <= policy.max_opening
     for slot in truth.slots.values():
         assert len(slot.holders) <= policy.max_holders
@@ -44,10 +47,34 @@ def limits(truth: Truth) -> None:
             assert slot.valid, slot
             assert not slot.out, slot
             assert not slot.broken, slot
+            assert slot.uses < policy.max_uses, slot
     if policy.keyed:
         live = truth.where("opening", "idle", "leased", "checking", "resetting")
         keys = [slot.key for slot in live]
         assert len(keys) == len(set(keys)), "two slots for one key"
+
+
+def swept(truth: Truth) -> None:
+    """A sweep checks those whose keepalive is due, at most half of the idle ones."""
+    if isinstance(truth.event, on.Sweep):
+        if truth.quota < 0:
+            left = truth.due & {slot.number for slot in truth.where("idle")}
+            assert not left, f"nobody checks {left}, whose keepalive is due"
+        else:
+            assert truth.checks >= truth.quota
+            suspects = [slot for slot in truth.slots.values() if slot.suspect]
+            if not truth.waiting() and not suspects:
+                assert truth.checks == truth.quota, "more than half of the idle ones are checked"
+
+
+def reclaimed(truth: Truth) -> None:
+    """Whoever is to lose its lease has lost it; what comes back is checked, if it is to be."""
+    assert not truth.revoking, "a lease was to be ended"
+    for slot in truth.slots.values():
+        assert not slot.revoked or slot.state != "idle", slot
+    if truth.policy.check_on_return and not isinstance(truth.event, on.Opened | on.CheckPassed):
+        back = [slot for slot in truth.where("idle", "leased") if slot.number in truth.came_back()]
+        assert not back, f"not checked on return: {back}"
 
 
 def shut(truth: Truth) -> None:
@@ -86,7 +113,7 @@ def awaited(truth: Truth) -> None:
             assert ticket.awaits, f"{ticket} was not answered"
         if isinstance(ticket.event, on.Ready):
             assert not truth.draining
-            assert len(truth.where("idle")) < truth.policy.min_idle
+            assert len(truth.where("idle")) < truth.min_idle
 
 
 def to_be_gone(truth: Truth, event: on.Event) -> list[Slot] | None:
@@ -104,6 +131,8 @@ def to_be_gone(truth: Truth, event: on.Event) -> list[Slot] | None:
 def timely(truth: Truth) -> None:
     soonest = [ticket.wait.deadline for ticket in truth.tickets.values()]
     soonest += [slot.due for slot in truth.slots.values()]
+    soonest += [truth.hold_due(lease) for lease in truth.leases.values()]
+    soonest += [truth.shed_due(key) for key in truth.queues]
     assert all(truth.armed <= at for at in soonest), "nobody wakes up for a deadline"
     if isinstance(truth.event, on.Tick):
         assert all(at > truth.now for at in soonest), "a deadline passed and nothing was done"
@@ -114,6 +143,9 @@ def timely(truth: Truth) -> None:
 
 def nobody_waits_for_nothing(truth: Truth) -> None:
     waiting = truth.waiting()
+    if truth.suspended:
+        return
+    broken_circuit(truth)
     if waiting and not truth.policy.keyed:
         pooled_tickets_served(truth)
     for key in {ticket.resource_id for ticket in waiting} if truth.policy.keyed else ():
@@ -123,9 +155,21 @@ def nobody_waits_for_nothing(truth: Truth) -> None:
         for key in truth.unserved()
         if not truth.where("closing", key=key) and truth.now >= truth.backoff(key).retry_at
     ]
-    full = truth.policy.keyed and truth.size >= truth.policy.max_size
+    full = truth.policy.keyed and truth.size >= truth.cap
     if full and truth.where("idle") and truth.armed > truth.now:
         assert len(truth.where("closing")) >= len(starving), "no room is made for a key"
+
+
+def broken_circuit(truth: Truth) -> None:
+    """Out of attempts nobody is let wait, unless a creation or check is to serve it."""
+    event, attempts = truth.event, truth.policy.backoff.attempts
+    if not isinstance(event, on.Acquire | on.OpenFailed) or attempts is None:
+        return
+    for ticket in truth.waiting():
+        key = truth.key_of(ticket.resource_id)
+        mine = ticket.event is event or (isinstance(event, on.OpenFailed) and truth.failed_now)
+        if mine and truth.backoff(key).sure >= attempts and key in (None, truth.touched):
+            assert truth.where("opening", "checking", key=key), f"{ticket} waits, and it is broken"
 
 
 def pooled_tickets_served(truth: Truth) -> None:
@@ -133,19 +177,13 @@ def pooled_tickets_served(truth: Truth) -> None:
     free = [slot for slot in idle if truth.grantable(slot)]
     if truth.policy.order == "fifo" or not truth.policy.fresh_for:
         # There one that is fresh may have to wait behind one that is not.
-        free = [slot for slot in free if slot.number in came_back(truth)]
+        free = [slot for slot in free if slot.number in truth.came_back()]
     assert not free, f"{free} idles while tickets wait"
     coming = len(truth.where("opening", "checking"))
     if idle:
         assert coming, f"{idle} is not even checked while tickets wait"
     if may_open(truth, None):
         assert coming >= tickets, f"{tickets} wait, {coming} are coming, and there is room"
-
-
-def came_back(truth: Truth) -> set[int]:
-    """Return the slots that became idle in this very event."""
-    ready = on.Opened | on.CheckPassed | on.ResetDone
-    return truth.returned | ({truth.event.slot} if isinstance(truth.event, ready) else set())
 
 
 def key_served(truth: Truth, key: str) -> None:
@@ -165,10 +203,11 @@ def may_open(truth: Truth, key: str | None) -> bool:
     opening = len(truth.where("opening"))
     limited = (
         truth.draining
-        or truth.size >= policy.max_size
+        or truth.suspended
+        or truth.size >= truth.max_size
         or opening >= policy.max_opening
         or (opening >= backoff.limit and not policy.keyed)
-        or len(truth.where("abandoned")) >= policy.max_size
+        or len(truth.where("abandoned")) >= truth.cap
     )
     if limited or truth.armed <= truth.now:  # the Tick that ends a backoff may be on its way
         return False
@@ -180,10 +219,12 @@ def may_open(truth: Truth, key: str | None) -> bool:
 
 def floor(truth: Truth) -> None:
     """Between a sweep that saw too few idle and their arrival, something is coming."""
-    idle, lowest = len(truth.where("idle")), truth.policy.min_idle
-    if isinstance(truth.event, on.Sweep) and idle < lowest and not truth.draining:
-        truth.filling = True
-    full = len(truth.where("leased")) + idle >= truth.policy.max_size
+    idle, lowest = len(truth.where("idle")), truth.min_idle
+    fillers = on.Sweep | on.Resize | on.Allot
+    if isinstance(truth.event, fillers) and idle < lowest and not truth.draining:
+        truth.filling = truth.may_fill = True
+    full = len(truth.where("leased")) + idle >= truth.cap
+    truth.may_fill = truth.may_fill and idle < lowest and not full
     if idle + truth.checks >= lowest or full:  # reached, if only for a moment
         truth.filling = False
     if truth.filling and may_open(truth, None):
@@ -196,7 +237,10 @@ def floor(truth: Truth) -> None:
 def books(truth: Truth, pool: Pool) -> None:
     states = {number: str(slot.state) for number, slot in pool.slots.items()}
     assert states == {number: slot.state for number, slot in truth.slots.items()}
-    assert set(pool.idle) == {slot.number for slot in truth.where("idle")}
+    assert set(pool.idle) == set(truth.line())
+    if truth.policy.order == "lifo":
+        assert list(pool.idle) == truth.line()
+    assert (pool.max_size, pool.min_idle) == (truth.max_size, truth.min_idle)
     for state in State:
         if state in pool.counts:
             assert pool.counts[state] == len(truth.where(state)), state
@@ -269,6 +313,9 @@ def deadlines(truth: Truth, pool: Pool) -> None:
     assert pool.hook_deadlines.next() == min(hooks, default=math.inf)
     assert len(pool.lifetimes) <= len(pool.slots)
     assert pool.armed == truth.armed
+    held = [lease for lease in truth.leases.values() if truth.hold_due(lease) < math.inf]
+    assert len(pool.holds) == len(held)
+    assert len(pool.keepalives) <= len(pool.slots)
 
 
 def counters(truth: Truth, pool: Pool) -> None:
@@ -284,6 +331,7 @@ def counters(truth: Truth, pool: Pool) -> None:
     assert told.closed == {name: count[f"closed {name}"] for name in reasons}
     assert told.opened == count["opened"]
     assert told.stale == count["stale"]
+    assert (pool.counters.overdue, pool.counters.leaked) == (count["overdue"], count["leaked"])
     assert told.cleanups == {name: count[f"cleanup {name}"] for name in ("janitor", "call")}
     assert told.active == len(truth.leases)
     assert told.waiting == len(truth.waiting())

@@ -10,9 +10,11 @@ from typing import Any
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
+from pepperpy_resources.core.policy import Backoff as Rule
 from pepperpy_resources.core.policy import Policy
 
 ENDED_FOR = 600.0  # seconds the late release of a lease that we ended is waited for
+INTERVAL = 20  # times max_queue_delay, then a queue stands
 HOOKS = ("opening", "checking", "resetting", "closing")
 TIMEOUTS = {
     "opening": "create_timeout",
@@ -36,6 +38,13 @@ class Slot:
     resource: Any = None
     expires: float = math.inf
     good_at: float = -math.inf  # when it was last known to be good
+    used: float = -math.inf  # since when it idles: when it was last used, opened or checked
+    turn: int = 0  # orders those that became idle at the same time
+    chance: float = 0.5  # drawn when it was opened
+    quiet_at: float = math.inf  # when its keepalive is due
+    uses: int = 0  # leases so far
+    revoked: set[do.Reason] = field(default_factory=set)  # why leases on it ended on our side
+    background: bool = False  # the check that runs is a keepalive
     proved: bool = False  # by a hook, not by a borrower who gave it back
     valid: bool = True  # its generation is
     out: bool = False  # taken out by an eviction
@@ -74,11 +83,32 @@ class Ticket:
 
 @dataclass(eq=False)
 class Backoff:
-    """What failed creations mean for one lane."""
+    """What failed creations mean for one lane.
+
+    A key nobody waits for is forgotten in the end, but nobody says when: hence two counts.
+    """
 
     limit: int
     failures: int = 0
-    retry_at: float = -math.inf
+    sure: int = 0  # of them, failures that cannot have been forgotten
+    retry_at: float = -math.inf  # by all failures
+    soonest: float = -math.inf  # by the sure ones
+    forget_at: float = -math.inf  # until when a key's failures are remembered
+
+
+@dataclass(eq=False)
+class Queue:
+    """Whether the tickets of one lane are served in time."""
+
+    calm_at: float
+    standing: bool = False
+    stands_at: float = math.inf  # since when, while it does
+
+
+def delay(rule: Rule, failures: int, chance: float) -> float:
+    """Return the seconds to wait after so many failures in a row."""
+    base = min(rule.max, rule.min * rule.factor ** (failures - 1))
+    return base * (1 + rule.jitter * (2 * chance - 1))
 
 
 class Records:
@@ -98,8 +128,22 @@ class Records:
         self.ignoring: Any = None  # whose leases a drain does not wait for
         self.shut = False
         self.filling = False
+        self.may_fill = False  # the same, taken less strictly
         self.ready = False
+        self.suspended = False
+        self.cap = policy.max_size  # limits that change; see `max_size`
+        self.min_idle = policy.min_idle
+        self.permits = 0.0 if policy.budgeted else math.inf
+        self.queues: dict[str | None, Queue] = {}  # of lanes that have had tickets
+        self.reported: set[int] = set()  # leases that were said to be overdue
+        self.wish: bool = False  # an acquire that did not wait may have left one
+        self.sure_wish = False  # and this one surely has
+        self.demand: do.Demand | None = None  # as last told
+        # What the ledger says of the type, beside its slots.
+        self.saved_suspended = False
+        self.saved_limits: do.Resized | None = None
         self.armed = math.inf
+        self.turns = 0
         self.last_slot = self.last_ticket = self.acquired = 0
         self.count: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
@@ -108,7 +152,15 @@ class Records:
         self.answers = 0  # how often its asker was answered; -1: it must be refused
         self.loser: int | None = None  # the lease that it ends
         self.returned: set[int] = set()  # slots given back
+        self.revoking: dict[int, do.Reason] = {}  # leases that it ends on our side, and why
         self.checks = 0  # checks it started
+        self.opens = 0  # creations it started
+        self.told = 0  # demands it told
+        self.due: set[int] = set()  # idle slots whose keepalive was due
+        self.stood: set[str | None] = set()  # lanes whose queue stood before it
+        self.failed_now = False  # a creation that was waited for did
+        self.touched: str | None = None  # the key it is about
+        self.quota = -1  # how many of them are to be checked, once that is known
         self.matched: list[Slot] = []  # slots that an eviction means
         self.overtaken: list[tuple[int, str]] = []  # hooks cancelled by a close, over all events
 
@@ -122,6 +174,40 @@ class Records:
     def size(self) -> int:
         """Slots that count against max_size."""
         return len(self.slots) - len(self.where("abandoned"))
+
+    @property
+    def max_size(self) -> float:
+        """What limits the size now: the type's own number, or the budget's."""
+        return min(self.cap, self.permits)
+
+    @property
+    def excess(self) -> float:
+        """Slots beyond max_size that are not being closed yet."""
+        return self.size - len(self.where("closing")) - self.max_size
+
+    def place(self, acquire: on.Acquire, since: float) -> float:
+        """Return when an acquire would have come in, had it had the type's own priority."""
+        own = self.policy.priority
+        priority = own if acquire.priority is None else acquire.priority
+        return since - (priority - own) * self.policy.ageing
+
+    def hold_due(self, lease: do.Lease) -> float:
+        """Return when a lease is to be reported as overdue."""
+        reported = lease.epoch in self.reported
+        return math.inf if reported else lease.since + self.policy.max_hold
+
+    def shed_due(self, key: str | None) -> float:
+        """Return when the next ticket of a lane is to be shed, if nothing else happens."""
+        target, waiting = self.policy.max_queue_delay, self.waiting(key)
+        if not waiting or target == math.inf:
+            return math.inf
+        at = min(ticket.wait.since for ticket in waiting) + target
+        queue = self.queues[key]
+        return max(at, queue.stands_at if queue.standing else queue.calm_at + INTERVAL * target)
+
+    def line(self) -> list[int]:
+        """Return the idle slots, longest idle first."""
+        return [s.number for s in sorted(self.where("idle"), key=lambda s: (s.used, s.turn))]
 
     def key_of(self, resource_id: str) -> str | None:
         """Return the lane an id belongs to."""
@@ -142,6 +228,7 @@ class Records:
     def fit(self, slot: Slot) -> bool:
         """Tell whether a slot may be handed out at all."""
         usable = slot.valid and not slot.out and not slot.broken
+        usable = usable and slot.uses < self.policy.max_uses
         return usable and self.now < slot.expires
 
     def grantable(self, slot: Slot) -> bool:
@@ -159,6 +246,11 @@ class Records:
         owners = [lease.owner for lease in slot.holders.values()]
         own = self.ignoring is not None and all(owner is self.ignoring for owner in owners)
         return own or not self.policy.has_close
+
+    def came_back(self) -> set[int]:
+        """Return the slots that became idle in this very event."""
+        ready = on.Opened | on.CheckPassed | on.ResetDone
+        return self.returned | ({self.event.slot} if isinstance(self.event, ready) else set())
 
     def in_use(self, name: str) -> bool:
         """Tell whether a pooled id is leased, queued, or ended but not yet released."""
@@ -179,6 +271,12 @@ class Records:
     def rest(self, slot: Slot, *, proved: bool = True) -> None:
         """Note that a slot has just become idle."""
         slot.state, slot.good_at, slot.proved, slot.due = "idle", self.now, proved, math.inf
+        slot.quiet_at = self.now + self.policy.keepalive * (1 - 0.25 * slot.chance)
+        if slot.background and not self.waiting(slot.key):
+            slot.background = False
+            return  # a keepalive is no use: it has been idle as long as before
+        self.turns += 1
+        slot.used, slot.turn = self.now, self.turns
 
     def bad(self, slot: Slot, operation: str, *, lost: bool) -> None:
         """Note that a check or reset failed."""
@@ -205,9 +303,11 @@ class Records:
         self.count["error open"] += 1
         backoff, rule = self.backoff(key), self.policy.backoff
         backoff.failures += 1
+        backoff.sure += 1
         backoff.limit = 1
-        delay = min(rule.max, rule.min * rule.factor ** (backoff.failures - 1))
-        backoff.retry_at = self.now + delay * (1 + rule.jitter * (2 * chance - 1))
+        backoff.retry_at = self.now + delay(rule, backoff.failures, chance)
+        backoff.soonest = self.now + delay(rule, backoff.sure, chance)
+        backoff.forget_at = backoff.soonest + (0 if rule.attempts is None else rule.max)
 
     def matching(self, pattern: str | None) -> list[Slot]:
         """Return what a cleanup pattern means."""

@@ -16,10 +16,20 @@ from pepperpy_resources.core.machine import HANDLERS
 from tests.core.histories import History, play, program
 
 EXAMPLES = int(os.environ.get("HISTORIES", "600"))
-SEEDS = 80
+SEEDS = 200
+
+TRAITS: tuple[str, ...] = (
+    "keyed=True",
+    "max_holders=3",
+    "order='fifo'",
+    "max_size=inf",
+    "attempts=1",
+)
+TRAITS += ("check_on_return=True", "keepalive=4", "max_uses=1", "on_overdue='revoke'")
+TRAITS += ("max_queue_delay=0.125", "budgeted=True")
 
 # The first numbers choose the policy; a long history has some 150 events.
-programs = st.binary(min_size=60, max_size=700)
+programs = st.binary(min_size=80, max_size=700)
 
 
 @settings(
@@ -47,5 +57,5 @@ def test_histories_visit_everything() -> None:
     for why in [*do.Why, *do.Reason]:
         assert f"'{why}'>" in told, why
     policies = " ".join(str(history.policy) for history in histories)
-    for trait in ("keyed=True", "max_holders=3", "order='fifo'", "max_size=inf", "attempts=1"):
-        assert trait in policies
+    for trait in TRAITS:
+        assert trait in policies, trait

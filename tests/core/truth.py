@@ -11,10 +11,13 @@ import math
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
-from tests.core.records import ENDED_FOR, HOOKS, TIMEOUTS, Records, Slot, Ticket
+from tests.core.records import ENDED_FOR, TIMEOUTS, Queue, Slot, Ticket
+from tests.core.said import Said
+
+OUTCOMES = {do.Why.TIMEOUT: "timeout", do.Why.SUSPENDED: "timeout", do.Why.BROKEN: "error"}
 
 
-class Truth(Records):
+class Truth(Said):
     """What has happened to one resource type, over all incarnations of its pool."""
 
     # -- one event
@@ -22,9 +25,11 @@ class Truth(Records):
     def before(self, event: on.Event, now: float) -> None:
         """Note what the event itself says, before the pool has answered it."""
         self.now, self.event = now, event
-        self.returned = set()
-        self.answers = self.checks = 0
-        self.loser = None
+        self.returned, self.revoking, self.due = set(), {}, set()
+        self.answers = self.checks = self.opens = self.told = 0
+        self.loser, self.quota = None, -1
+        self.failed_now, self.touched = False, getattr(event, "resource_id", None)
+        self.remember()
         before = getattr(self, f"before_{type(event).__name__.lower()}", None)
         if before is not None:
             before(event)
@@ -33,142 +38,6 @@ class Truth(Records):
         """Take the effects of the event in, one by one."""
         for effect in effects:
             getattr(self, f"see_{type(effect).__name__.lower()}")(effect)
-
-    # -- what events say
-
-    def before_cancel(self, event: on.Cancel) -> None:
-        ticket = self.tickets.get(event.ticket)
-        if ticket is None:
-            self.count["stale"] += 1
-
-    def before_release(self, event: on.Release | on.Discard) -> None:
-        lease = self.resolve(event)
-        self.loser = lease.epoch if lease is not None else None
-
-    def before_discard(self, event: on.Discard) -> None:
-        self.count["error use"] += event.error is not None
-        lease = self.resolve(event)
-        if lease is None:
-            return
-        self.loser = lease.epoch
-        slot = self.slots[lease.slot]
-        slot.broken = True
-        if event.lost:
-            self.invalidate(slot)
-        if len(slot.holders) > 1 and slot.state == "leased":
-            slot.state = "detached"
-
-    def resolve(self, event: on.Release | on.Discard) -> do.Lease | None:
-        """Return the lease the message means; count it if it comes too late."""
-        name, epoch = event.resource_id, event.epoch
-        bare = epoch is None
-        if epoch is None:
-            epoch = self.bare_epoch(name)
-        lease = self.leases.get(epoch)
-        if lease is not None and lease.resource_id == name:
-            return lease
-        if (epoch in self.ended and self.ended[epoch][0] == name) or (
-            not bare and 0 < epoch <= self.acquired
-        ):
-            self.count["stale"] += 1
-        else:
-            self.answers = -1  # NOT_LEASED is due
-        return None
-
-    def bare_epoch(self, name: str) -> int:
-        """Return the lease that a release without an epoch means."""
-        live = [e for e, lease in self.leases.items() if lease.resource_id == name]
-        ended = [e for e, (n, _) in self.ended.items() if n == name]
-        if not self.policy.keyed:
-            return next(iter([] if name == self.policy.name else live + ended), 0)
-        return next(iter(live or ended), 0)
-
-    def outcome(self, number: int, hook: str) -> Slot | None:
-        """Return the slot whose hook has ended, or None where it was waited for no longer."""
-        slot = self.slots.get(number)
-        if slot is None or slot.running != hook:
-            self.count["stale"] += 1
-            return None
-        slot.running = None
-        slot.due = math.inf
-        return slot
-
-    def before_opened(self, event: on.Opened) -> None:
-        slot = self.outcome(event.slot, "open")
-        if slot is None:
-            return
-        self.count["opened"] += 1
-        self.seconds["open"] += self.now - slot.began
-        slot.resource, slot.opened = event.resource, True
-        if slot.state == "abandoned":
-            slot.broken = True
-            return
-        policy = self.policy
-        slot.expires = self.now + policy.max_lifetime * (1 - policy.lifetime_jitter * event.chance)
-        self.rest(slot)
-        backoff = self.backoff(slot.key)
-        backoff.failures = 0
-        backoff.limit = min(2 * backoff.limit, policy.max_opening)
-
-    def before_openfailed(self, event: on.OpenFailed) -> None:
-        slot = self.outcome(event.slot, "open")
-        if slot is not None and slot.state == "opening" and not self.draining:
-            self.failed(slot.key, event.chance)
-
-    def before_checkpassed(self, event: on.CheckPassed) -> None:
-        slot = self.outcome(event.slot, "check")
-        if slot is not None:
-            slot.suspect = False
-            self.rest(slot)
-
-    def before_checkfailed(self, event: on.CheckFailed) -> None:
-        slot = self.outcome(event.slot, "check")
-        if slot is not None:
-            self.bad(slot, "check", lost=event.lost)
-
-    def before_resetdone(self, event: on.ResetDone) -> None:
-        slot = self.outcome(event.slot, "reset")
-        if slot is None:
-            return
-        if event.error is None:
-            self.rest(slot)
-        else:
-            self.bad(slot, "reset", lost=event.lost)
-
-    def before_closed(self, event: on.Closed) -> None:
-        slot = self.outcome(event.slot, "close")
-        if slot is not None and event.error is not None and not slot.counted:
-            self.count["error close"] += 1
-
-    def before_sweep(self, _: on.Sweep) -> None:
-        self.count["cleanup janitor"] += 1
-
-    def before_suspect(self, _: on.Suspect) -> None:
-        for slot in self.where("idle"):
-            slot.suspect = self.policy.has_check
-
-    def before_evict(self, event: on.Evict) -> None:
-        self.count["cleanup call"] += 1
-        self.matched = self.matching(event.pattern)
-        for slot in self.matched:
-            if slot.state in ("abandoned", "closing"):
-                continue
-            if slot.state == "leased" and not event.force:
-                slot.state = "detached"
-            slot.out = True
-
-    def before_drain(self, event: on.Event) -> None:
-        """Note that nobody is served any more; creations that run are called off."""
-        if isinstance(event, on.Drain):
-            self.ignoring = event.ignoring
-        for slot in self.where("opening"):
-            slot.due = self.now + self.policy.close_timeout
-        self.draining, self.filling = True, False
-
-    def before_shut(self, event: on.Shut) -> None:
-        if not self.draining:
-            self.before_drain(event)
-        self.shut = True
 
     # -- what effects say
 
@@ -193,6 +62,10 @@ class Truth(Records):
             assert effect.deadline == (self.now + timeout if timeout > 0 else math.inf)
         assert effect.event is self.event
         assert effect.since == self.now
+        if isinstance(self.event, on.Acquire):
+            key = self.key_of(self.event.resource_id)
+            if not self.waiting(key):
+                self.queues[key] = Queue(self.now)
         self.tickets[effect.ticket] = Ticket(effect)
 
     def see_lease(self, lease: do.Lease) -> None:
@@ -202,31 +75,47 @@ class Truth(Records):
         assert lease.resource_id == asked.resource_id
         assert (lease.owner, lease.site) == (asked.owner, asked.site)
         assert not self.draining, "granted while draining"
+        assert not self.suspended, "granted while suspended"
         slot = self.slots[lease.slot]
         assert slot.key == self.key_of(lease.resource_id)
         assert slot.resource is lease.resource
         assert self.grantable(slot), f"slot {slot.number} was not to be granted: {slot}"
         assert not asked.arguments or slot.arguments == asked.arguments, "other keywords"
-        older = [t for t in self.waiting(slot.key) if ticket is None or t.number < ticket.number]
+        since = self.now if ticket is None else ticket.wait.since
+        place = (self.place(asked, since), math.inf if ticket is None else ticket.number)
+        waiting = self.waiting(slot.key)
+        older = [t for t in waiting if (self.place(t.event, t.wait.since), t.number) < place]
         assert not older, f"{lease} barged past {older}"
+        if slot.state == "idle":
+            assert self.excess <= 0, "granted, and there are too many"
+        if ticket is None and slot.state == "idle" and self.policy.order == "lifo":
+            assert self.policy.keyed or slot.number == self.line()[-1], "not the last come back"
         if ticket is not None:
             assert self.now < ticket.wait.deadline, "granted past its deadline"
+            if self.now - ticket.wait.since < self.policy.max_queue_delay:
+                self.queues[slot.key].calm_at = self.now
             self.count["waited"] += 1
             self.seconds["wait"] += self.now - ticket.wait.since
         self.acquired += 1
         assert lease.epoch == self.acquired
         slot.state = "leased"
+        slot.uses += 1
         slot.holders[lease.epoch] = self.leases[lease.epoch] = lease
 
     def see_ended(self, effect: do.Ended) -> None:
-        lease = effect.lease
+        lease, forced = effect.lease, isinstance(self.event, on.Evict | on.Shut)
         assert self.leases.pop(lease.epoch) == lease
         slot = self.slots[lease.slot]
         del slot.holders[lease.epoch]
         self.count["used"] += 1
         self.seconds["use"] += self.now - lease.since
         if effect.late:
-            assert isinstance(self.event, (on.Evict, on.Shut))
+            revoked = self.revoking.pop(lease.epoch, None)
+            if revoked is None:
+                assert isinstance(self.event, on.Evict | on.Shut)
+            else:
+                slot.out, slot.state = True, "detached"
+                slot.revoked.add(revoked)
             self.ended[lease.epoch] = (lease.resource_id, self.now)
         else:
             assert lease.epoch == self.loser, f"{lease} ended, not {self.loser}"
@@ -234,7 +123,7 @@ class Truth(Records):
         if not slot.holders:
             self.rest(slot, proved=False)
             self.returned.add(slot.number)
-        elif self.draining and not effect.late and self.may_stay(slot):
+        elif self.draining and not forced and self.may_stay(slot):
             self.seen_gone(slot)  # only the drainer's own leases are left on it
 
     def see_deny(self, effect: do.Deny) -> None:
@@ -251,11 +140,31 @@ class Truth(Records):
             return
         assert isinstance(asked, on.Acquire)
         assert effect.resource_id == asked.resource_id
-        outcome = {do.Why.TIMEOUT: "timeout", do.Why.BROKEN: "error"}.get(why, "refused")
-        self.count[outcome] += 1
+        self.count[OUTCOMES.get(why, "refused")] += 1
         getattr(self, f"deny_{why}")(asked, ticket)
 
     def deny_timeout(self, asked: on.Acquire, ticket: Ticket | None) -> None:
+        assert not self.suspended
+        self.out_of_time(asked, ticket)
+        if self.policy.budgeted and asked is self.event:
+            self.wish = True
+            key = self.key_of(asked.resource_id)
+            self.sure_wish = not self.where("opening", "checking", key=key)
+
+    def deny_suspended(self, asked: on.Acquire, ticket: Ticket | None) -> None:
+        assert self.suspended
+        self.out_of_time(asked, ticket)
+        self.wish = self.wish or self.policy.budgeted
+
+    def deny_overloaded(self, asked: on.Acquire, ticket: Ticket | None) -> None:
+        assert ticket is not None
+        key = self.key_of(asked.resource_id)
+        assert key in self.stood, "shed, and the queue did not stand"
+        assert self.now >= ticket.wait.since + self.policy.max_queue_delay, "shed too early"
+        older = [t for t in self.waiting(key) if t.number < ticket.number]
+        assert not older, f"shed before {older}"
+
+    def out_of_time(self, asked: on.Acquire, ticket: Ticket | None) -> None:
         assert ticket is not None
         unwilling = asked.timeout is not None and asked.timeout <= 0
         assert ticket.wait.deadline <= self.now or unwilling, "denied before its deadline"
@@ -303,19 +212,23 @@ class Truth(Records):
         assert effect.slot > self.last_slot, "a slot number was used twice"
         self.last_slot = effect.slot
         assert not self.draining
+        assert not self.suspended, "opened while suspended"
+        self.opens += 1
         opening, key = self.where("opening"), effect.key
-        assert self.size < self.policy.max_size
+        assert self.size < self.max_size
         assert len(opening) < self.policy.max_opening
-        assert len(self.where("abandoned")) < self.policy.max_size
+        assert len(self.where("abandoned")) < self.cap
         backoff = self.backoff(key)
         if self.policy.keyed:
             live = ("opening", "idle", "leased", "checking", "resetting")
             assert not self.where(*live, key=key), "one slot per key"
         else:
-            assert self.now >= backoff.retry_at, "opened before the backoff was over"
             assert len(opening) < backoff.limit, "opened more than slow start admits"
-        floor = self.policy.min_idle if self.filling or isinstance(self.event, on.Sweep) else 0
-        wanted = len(self.waiting(key)) + floor
+        assert self.now >= backoff.soonest, "opened before the backoff was over"
+        filled_by = on.Sweep | on.Resize | on.Allot
+        floor = self.min_idle if self.may_fill or isinstance(self.event, filled_by) else 0
+        wished = self.wish and isinstance(self.event, on.Allot)
+        wanted = len(self.waiting(key)) + floor + wished
         assert len(self.where("opening", key=key)) < wanted, "a creation for nobody"
         slot = Slot(effect.slot, key, effect.arguments, self.now)
         slot.due = self.now + self.policy.create_timeout
@@ -331,7 +244,15 @@ class Truth(Records):
         slot = self.slots[effect.slot]
         assert self.policy.has_check
         assert slot.state == "idle"
-        self.checks += 1
+        if isinstance(self.event, on.Sweep) and not self.checks:
+            self.quota = min(len(self.due & set(self.line())), (len(self.line()) + 1) // 2)
+        slot.background = self.checks < self.quota
+        assert not slot.background or slot.number in self.due, "checked before its keepalive"
+        back = self.came_back()
+        if self.suspended:
+            assert slot.background or slot.suspect or slot.number in back, "checked for a ticket"
+        if slot.number not in back:
+            self.checks += 1
         self.hook(slot, "checking", "check")
 
     def see_reset(self, effect: do.Reset) -> None:
@@ -371,9 +292,17 @@ class Truth(Records):
         if why is do.Reason.BROKEN:
             return slot.broken or not slot.valid
         policy = self.policy
-        if isinstance(self.event, on.Sweep) and self.now >= slot.good_at + policy.idle_timeout:
-            return len(self.where("idle")) > policy.min_idle
-        return policy.keyed and self.size >= policy.max_size and bool(self.unserved())
+        if why is do.Reason.USES:
+            return slot.uses >= policy.max_uses
+        if why in (do.Reason.OVERDUE, do.Reason.LEAKED):
+            return why in slot.revoked
+        longest = slot.number == self.line()[0] or policy.order == "fifo"
+        if why is do.Reason.RESIZED:
+            return self.excess > 0 and longest
+        if isinstance(self.event, on.Sweep) and self.now >= slot.used + policy.idle_timeout:
+            return longest and len(self.where("idle")) > self.min_idle
+        full = policy.keyed and self.size >= self.cap
+        return longest and full and bool(self.unserved())
 
     def see_abandon(self, effect: do.Abandon) -> None:
         slot = self.slots[effect.slot]
@@ -424,54 +353,39 @@ class Truth(Records):
         assert effect.at < self.armed, "a later Wake would replace the timer of an earlier one"
         self.armed = effect.at
 
+    def see_overdue(self, effect: do.Overdue) -> None:
+        lease = effect.lease
+        assert isinstance(self.event, on.Tick)
+        assert self.leases[lease.epoch] == lease
+        assert self.hold_due(lease) <= self.now, "overdue twice, or too early"
+        assert effect.revoked == (self.policy.on_overdue == "revoke")
+        self.count["overdue"] += 1
+        self.reported.add(lease.epoch)
+        if effect.revoked:
+            self.revoking[lease.epoch] = do.Reason.OVERDUE
+
+    def see_leaked(self, effect: do.Leaked) -> None:
+        assert isinstance(self.event, on.Reclaim)
+        assert self.leases[effect.lease.epoch] == effect.lease
+        assert effect.lease.epoch in self.revoking
+        self.count["leaked"] += 1
+
+    def see_suspended(self, effect: do.Suspended) -> None:
+        assert isinstance(self.event, on.Suspend if effect.suspended else on.Resume)
+        assert effect.suspended == self.suspended
+        self.saved_suspended = effect.suspended
+
+    def see_resized(self, effect: do.Resized) -> None:
+        assert isinstance(self.event, on.Resize | on.Allot)
+        assert effect == do.Resized(self.cap, self.min_idle, self.permits)
+        self.saved_limits = effect
+
+    def see_demand(self, effect: do.Demand) -> None:
+        assert self.policy.budgeted
+        assert effect != self.demand or isinstance(self.event, on.Inquire), "told twice"
+        self.told += 1
+        self.demand = effect
+
     def see_report(self, effect: do.Report) -> None:
         assert isinstance(self.event, on.Tick)
         assert effect.what == "hook overdue"
-
-    def before_tick(self, _: on.Tick) -> None:
-        self.armed = math.inf  # it fired
-
-    # -- a crash
-
-    def restore(self, chance: float) -> on.Restore:
-        """Return what the performer's ledger would, and forget what only the machine knew."""
-        saved = tuple(
-            on.SavedSlot(
-                slot.number,
-                slot.saved_hook,
-                slot.saved_doomed,
-                slot.key,
-                slot.arguments,
-                slot.began,
-                slot.resource,
-                tuple(slot.holders.values()),
-            )
-            for slot in self.slots.values()
-        )
-        tickets = tuple(ticket.wait for ticket in self.waiting())
-        ended = tuple((epoch, name, self.now) for epoch, (name, _) in self.ended.items())
-        return on.Restore(saved, tickets, ended, self.last_slot, self.last_ticket, chance)
-
-    def before_restore(self, event: on.Restore) -> None:
-        policy = self.policy
-        self.armed = math.inf
-        self.draining = self.shut = False
-        self.filling, self.ready = policy.min_idle > 0, policy.min_idle == 0
-        self.backoffs = {}
-        self.ended = {epoch: (name, self.now) for epoch, (name, _) in self.ended.items()}
-        for slot in self.slots.values():
-            slot.valid = slot.valid and not slot.saved_doomed
-            slot.out = slot.out or slot.saved_doomed
-            slot.broken = slot.broken or slot.saved_doomed
-            slot.good_at = self.now
-            slot.expires = slot.began + policy.max_lifetime * (
-                1 - policy.lifetime_jitter * event.chance
-            )
-            if slot.saved_hook == "abandoned":
-                slot.state, slot.due = "abandoned", math.inf
-            elif slot.state in HOOKS:
-                slot.due = self.now + getattr(policy, TIMEOUTS[slot.state])
-            elif slot.holders:
-                slot.state = "detached" if slot.saved_doomed else "leased"
-            else:
-                slot.suspect = policy.has_check

@@ -142,7 +142,8 @@ class Pool:
             self.size < self.max_size
             and self.counts[states.OPENING] < policy.max_opening
             # With that many hooks that ignore their deadlines, more would only join the pile.
-            and self.counts[states.ABANDONED] < self.max_size
+            # A budget has no say in that: they take none of its permits.
+            and self.counts[states.ABANDONED] < self.cap
         )
 
     # -- moves
@@ -221,7 +222,7 @@ class Pool:
             self.promise(slot, promised=True)
 
     def check(self, slot: Slot, *, promised: bool, background: bool = False) -> None:
-        """Start the check hook of an idle slot; `background`: for no borrower, before or after."""
+        """Start the check hook of an idle slot; `background`: only to keep it alive."""
         slot.background = background
         self.idle.pop(slot.number, None)
         self.move(slot, states.CHECK)
