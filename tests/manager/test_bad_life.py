@@ -242,7 +242,7 @@ def test_a_bad_spec_never_becomes_a_manager() -> None:
         {"min_idle": 11},
         {"acquire_timeout": -1},
         {"idle_timeout": float("nan")},
-        {"max_hold": 5},
+        {"scope": "task"},
     ):
         with pytest.raises(InvalidSpec, match=f"'db': {next(iter(fields))}"):
             ResourceSpec("db", factory=lambda: backend_calls.append(1), **fields)
