@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from pepperpy_resources.actors.handle import ActorHandle
 from pepperpy_resources.actors.reply import Reply
-from pepperpy_resources.core.policy import Backoff, Intensity
+from pepperpy_resources.core.policy import Backoff, Budget, Intensity
 from pepperpy_resources.decorators import managed_resource
 from pepperpy_resources.default import DefaultResourceManager
 from pepperpy_resources.leasing import ResourceHandle
@@ -16,10 +16,12 @@ from pepperpy_resources.observe.events import ResourceEvent, Subscription
 from pepperpy_resources.observe.prometheus import ResourceMetrics
 from pepperpy_resources.record import Record
 from pepperpy_resources.spec import ResourceSpec, resource_spec
+from pepperpy_resources.spec_file import load_specs
 
 __all__ = [
     "ActorHandle",
     "Backoff",
+    "Budget",
     "DefaultResourceManager",
     "Intensity",
     "Record",
@@ -30,6 +32,7 @@ __all__ = [
     "ResourceMetrics",
     "ResourceSpec",
     "Subscription",
+    "load_specs",
     "managed_resource",
     "resource_spec",
 ]

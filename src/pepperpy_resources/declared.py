@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pepperpy_resources._contradictions import check_budgets
 from pepperpy_resources.actors.blame import blamed
 from pepperpy_resources.actors.reply import Reply
 from pepperpy_resources.core import dependencies
@@ -33,7 +34,6 @@ class DeclaredTypes:
 
     def __init__(self, specs: Iterable[ResourceSpec[Any]] | None) -> None:
         self.specs = in_order(specs_by_name(specs))  # each after those it depends on
-        check_budgets(self.specs.values())
         self.open_world = not self.specs  # any id is served, as a `Record`
         self.gates: dict[str, Gate] = {}  # what acquires go through; empty unless running
         self.exits: dict[str, Gate] = {}  # what releases go through, also after a stop
@@ -163,27 +163,6 @@ def in_order(specs: Mapping[str, ResourceSpec[Any]]) -> dict[str, ResourceSpec[A
             "without the next"
         )
     return {name: specs[name] for name in dependencies.order(needs)}
-
-
-def check_budgets(specs: Iterable[ResourceSpec[Any]]) -> None:
-    """Refuse two budgets of one name, and floors that a budget cannot hold together."""
-    limits: dict[str, int] = {}
-    floors: dict[str, int] = {}
-    for spec in specs:
-        if spec.budget is None:
-            continue
-        name, limit = spec.budget.name, spec.budget.limit
-        floors[name] = floors.get(name, 0) + spec.min_idle
-        if limits.setdefault(name, limit) != limit:
-            raise InvalidSpec(
-                f"ResourceSpec {spec.name!r}: budget {name!r} must have one limit in all types; "
-                f"got {limit} here and {limits[name]} before"
-            )
-        if floors[name] > limit:
-            raise InvalidSpec(
-                f"ResourceSpec {spec.name!r}: min_idle must leave the budget {name!r} within its "
-                f"limit ({limit}); with it the types of this budget keep {floors[name]} idle"
-            )
 
 
 def undeclared_dependency(name: str, dependency: str, known: Iterable[str]) -> InvalidSpec:
