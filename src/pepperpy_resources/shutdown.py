@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pepperpy_resources.actors.owners import report_unreturned
 from pepperpy_resources.actors.reply import Reply
 from pepperpy_resources.actors.type_state import TypeState
 from pepperpy_resources.core import dependencies, states
@@ -89,6 +90,7 @@ async def shut_in_turn(
 
 async def shut(state: TypeState) -> None:
     """End every lease of a type and close everything, within its close deadline."""
+    report_unreturned(state)
     await ask_all([state], Shut(), state.policy.close_timeout + GRACE)
     if state.cell.actor is None:  # crashed once too often to be shut in order
         state.give_up()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pepperpy_resources.actors.host import log
@@ -84,7 +84,7 @@ def report_overdue(state: TypeState, lease: Lease, age: float, *, revoked: bool)
         text,
         state.policy.name,
         lease.resource_id,
-        owner_name(lease.owner) if lease.owner is not None else "an unnamed owner",
+        owner_name(lease.owner),
         age,
         state.policy.max_hold,
         outcome,
@@ -100,10 +100,19 @@ def report_leaked(state: TypeState, lease: Lease, age: float) -> None:
     log.warning(text, state.policy.name, lease.resource_id, owner, age, taken_at(lease))
 
 
+def report_unreturned(state: TypeState) -> None:
+    """Say which leases a stop has waited for in vain, and where they were taken."""
+    ignoring, leases = state.pool.ignoring, list(state.ledger.leases.values())
+    held = [lease for lease in leases if ignoring is None or lease.owner is not ignoring]
+    if held and state.policy.has_close:
+        text = "%s: %d leases were not given back before the stop and are ended now:%s"
+        log.warning(text, state.policy.name, len(held), "".join(entangled(held)))
+
+
 def report_deadlock(names: set[str], types: Iterable[TypeState]) -> None:
     """Say which leases and acquires wait for each other."""
     states_of = [state for state in types if state.policy.name in names]
-    lines = [f"\n  {state.policy.name}: {line}" for state in states_of for line in entangled(state)]
+    lines = [line for state in states_of for line in entangled(list(state.pool.leases.values()))]
     text = (
         "deadlock in %s: every holder is itself waiting, so only a time-out will free anything; "
         "acquire what you need at once, or in one order everywhere:%s"
@@ -111,15 +120,15 @@ def report_deadlock(names: set[str], types: Iterable[TypeState]) -> None:
     log.warning(text, ", ".join(sorted(names)), "".join(lines))
 
 
-def entangled(state: TypeState, most: int = 5) -> list[str]:
-    """Return one line for each holder of a type (`most` at most): what it has."""
+def entangled(leases: Sequence[Lease], most: int = 5) -> list[str]:
+    """Return for each lease, at most so many, who has it, from where, and what it does now."""
     lines = [
-        f"{owner_name(lease.owner)} holds {lease.resource_id!r}{taken_at(lease)}"
+        f"\n  {owner_name(lease.owner)} holds {lease.resource_id!r}{taken_at(lease)}"
         f"{standing_at(lease.owner)}"
-        for lease in list(state.pool.leases.values())[:most]
+        for lease in leases[:most]
     ]
-    more = len(state.pool.leases) - len(lines)
-    return [*lines, f"and {more} more"] if more > 0 else lines
+    more = len(leases) - len(lines)
+    return [*lines, f"\n  and {more} more"] if more > 0 else lines
 
 
 def taken_at(lease: Lease) -> str:

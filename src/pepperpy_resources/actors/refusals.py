@@ -63,6 +63,8 @@ def holder(pool: Pool, lease: Lease) -> str:
 
 def owner_name(owner: Any) -> str:
     """Return how to call an owner: a task by its name, anything else by type, never by content."""
+    if owner is None:
+        return "an unnamed owner"
     if isinstance(owner, asyncio.Task):
         return f"task {owner.get_name()!r}"
     return owner if isinstance(owner, str) else f"a {type(owner).__name__}"
