@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pepperpy_resources.actors.host import say
 from pepperpy_resources.actors.owners import report_unreturned
 from pepperpy_resources.actors.reply import Reply
 from pepperpy_resources.actors.type_state import TypeState
 from pepperpy_resources.core import dependencies, states
 from pepperpy_resources.core.events import Drain, Event, Evict, Shut
 from pepperpy_resources.errors import ActorDead
-
-log = logging.getLogger("pepperpy_resources")
 
 GRACE = 0.05  # seconds beyond the close deadline, which the core keeps exactly
 
@@ -97,7 +95,7 @@ async def shut(state: TypeState) -> None:
         await state.hooks.finish(state.policy.close_timeout)
     left = state.pool.counts[states.ABANDONED]
     if left:
-        log.warning("%s: %d hooks ignored their deadlines", state.policy.name, left)
+        say(state.loop, "%s: %d hooks ignored their deadlines", state.policy.name, left)
 
 
 async def evict_all(types: Sequence[TypeState], event: Evict) -> None:

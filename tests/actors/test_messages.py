@@ -9,7 +9,7 @@ import pytest
 
 from pepperpy_resources import DefaultResourceManager
 from pepperpy_resources.actors.host import Cell
-from pepperpy_resources.actors.performer import Look
+from pepperpy_resources.actors.owners import Look
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.snapshot import PoolSnapshot

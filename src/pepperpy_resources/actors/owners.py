@@ -11,7 +11,9 @@ import traceback
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pepperpy_resources.actors.host import log
+import msgspec
+
+from pepperpy_resources.actors.host import log, say
 from pepperpy_resources.actors.refusals import owner_name, where
 from pepperpy_resources.core import states
 from pepperpy_resources.core.deadlock import Crowd, stuck
@@ -22,9 +24,13 @@ if TYPE_CHECKING:
     from pepperpy_resources.actors.type_state import TypeState
 
 AT_ONCE = 1000  # leases looked at in one turn; a type with more has its others looked at later
-LOOK_EVERY = 1.0  # seconds between two looks, at least, however many acquires have to wait
+LOOK_EVERY = 1.0  # seconds between two looks, while acquires wait; without any, sweeps look
 
 BUSY = (states.OPENING, states.CHECKING, states.RESETTING, states.CLOSING)
+
+
+class Look(msgspec.Struct, frozen=True):
+    """Look for leases whose owner has ended, and for deadlocks; a type tells itself."""
 
 
 class OwnerWatch:
@@ -106,7 +112,7 @@ def report_unreturned(state: TypeState) -> None:
     held = [lease for lease in leases if ignoring is None or lease.owner is not ignoring]
     if held and state.policy.has_close:
         text = "%s: %d leases were not given back before the stop and are ended now:%s"
-        log.warning(text, state.policy.name, len(held), "".join(entangled(held)))
+        say(state.loop, text, state.policy.name, len(held), "".join(entangled(held)))
 
 
 def report_deadlock(names: set[str], types: Iterable[TypeState]) -> None:

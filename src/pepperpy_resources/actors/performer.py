@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from asyncio import Future
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ from pepperpy_resources.actors.blame import blamed
 from pepperpy_resources.actors.budget import Claim
 from pepperpy_resources.actors.host import ASK, LATER, say
 from pepperpy_resources.actors.ledger import Entry
-from pepperpy_resources.actors.owners import LOOK_EVERY, report_leaked, report_overdue
+from pepperpy_resources.actors.owners import report_leaked, report_overdue
 from pepperpy_resources.actors.refusals import refusal
 from pepperpy_resources.actors.reply import Failure, Promise
 from pepperpy_resources.actors.type_state import TypeState
@@ -24,10 +23,6 @@ from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import Release
 
 
-class Look(msgspec.Struct, frozen=True):
-    """Look for leases whose owner has ended, and for deadlocks; a type tells itself."""
-
-
 class Performer:
     """Performs effects for one incarnation of a supervisor."""
 
@@ -35,7 +30,6 @@ class Performer:
         self.state = state
         self.ledger = state.ledger
         self.hooks = state.hooks
-        self.look_at = -math.inf  # when to look for ended owners again, if someone has to wait
         self.returned: list[int] = []  # slots whose lease ended in the turn that runs
 
     def perform(self, effects: list[do.Effect], message: on.Event, reply: Any) -> Any:
@@ -71,9 +65,8 @@ class Performer:
         """Keep the asker for a later event."""
         ledger, ticket = self.ledger, effect.ticket
         ledger.last_ticket = ticket
-        if effect.since >= self.look_at and ledger.leases:
-            self.look_at = effect.since + LOOK_EVERY
-            self.state.cell.deliver(Look())
+        if self.state.next_look is None and ledger.leases:
+            self.state.plan_look()
         if reply is ASK:
             promise = Promise(Future(loop=self.state.loop), ticket)
             ledger.waiting[ticket] = promise, effect

@@ -9,7 +9,8 @@ import msgspec
 from pepperpy_resources.actors.base import LoopActor
 from pepperpy_resources.actors.happenings import happenings
 from pepperpy_resources.actors.host import LATER, Cell
-from pepperpy_resources.actors.performer import Look, Performer
+from pepperpy_resources.actors.owners import Look
+from pepperpy_resources.actors.performer import Performer
 from pepperpy_resources.actors.reply import Failure
 from pepperpy_resources.actors.type_state import TypeState
 from pepperpy_resources.clock import chance
@@ -108,6 +109,7 @@ class ResourceSupervisor(LoopActor):
         if ended:
             self.turn(on.Reclaim(ended), None)
         self.state.look_around()
+        self.state.looked()
 
     def _watched(self, message: Any, effects: list[Effect], reply: Any) -> Any:
         """Perform the effects and tell of them; of a turn that crashes, only the crash is told."""

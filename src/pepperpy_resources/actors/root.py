@@ -199,8 +199,8 @@ class Root:
         path = child.cell.path
         if child.revival is not None:
             child.revival.cancel()
-        if child.state is not None and child.state.ledger.timer is not None:
-            child.state.ledger.timer.cancel()
+        if child.state is not None:
+            child.state.disarm()
 
         def epitaph(message: Any) -> Any:
             if child.state is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pepperpy_resources.actors.hooks import Hooks
 from pepperpy_resources.actors.host import Cell
 from pepperpy_resources.actors.ledger import Ledger
-from pepperpy_resources.actors.owners import OwnerWatch
+from pepperpy_resources.actors.owners import LOOK_EVERY, Look, OwnerWatch
 from pepperpy_resources.actors.reply import Failure, Promise, Reply
 from pepperpy_resources.actors.watchdog import Watchdog
 from pepperpy_resources.actors.watchers import Watchers
@@ -52,6 +52,8 @@ class TypeState:
         self.owners = OwnerWatch(self.ledger)
         self.look_around: Callable[[], None] = lambda: None  # set by the root: sees all types
         self.budget: Cell | None = None  # set by the root
+        self.look_at = 0.0  # not before then
+        self.next_look: asyncio.TimerHandle | None = None
         self.loop = loop
         self.now = now_of(loop)
         self.cell: Cell  # set by the root, which makes both
@@ -73,6 +75,25 @@ class TypeState:
     def wake(self) -> None:
         """Send the Tick that a Wake asked for."""
         self.cell.deliver(on.Tick())
+
+    def plan_look(self) -> None:
+        """Look for ended owners soon, but not within a second of the last look."""
+        self.next_look = self.loop.call_at(self.look_at, self.cell.deliver, Look())
+
+    def looked(self) -> None:
+        """Look again in a second if acquires wait."""
+        if self.next_look is not None:
+            self.next_look.cancel()
+            self.next_look = None
+        self.look_at = self.loop.time() + LOOK_EVERY
+        if self.pool.tickets:
+            self.plan_look()
+
+    def disarm(self) -> None:
+        """Leave no timer behind."""
+        for timer in (self.ledger.timer, self.next_look):
+            if timer is not None:
+                timer.cancel()
 
     def undo(self, reply: Reply[Any] | Promise, answer: Any) -> on.Event | None:
         """Return what takes a withdrawn acquire back: out of the queue, or its lease."""

@@ -42,7 +42,8 @@ class PoolSnapshot(msgspec.Struct, frozen=True):
     """One resource type at one moment."""
 
     name: str
-    max_size: float
+    max_size: float  # its own
+    permits: float  # its budget's; inf without one
     slots: dict[str, int]
     leases: tuple[LeaseView, ...]
     tickets: tuple[TicketView, ...]
@@ -60,7 +61,8 @@ def snapshot(pool: Pool, now: float) -> PoolSnapshot:
     """Return the pool as it stands at `now`; costs one step per lease and ticket."""
     return PoolSnapshot(
         name=pool.name,
-        max_size=pool.max_size,
+        max_size=pool.cap,
+        permits=pool.permits,
         slots=slots_by_state(pool),
         leases=tuple(
             LeaseView(x.resource_id, x.epoch, x.slot, now - x.since, x.owner, x.site)

@@ -36,6 +36,8 @@ class TypeNode(msgspec.Struct, frozen=True):
     """What a resource type's node shows beyond any actor's; ages in seconds."""
 
     max_size: float | None  # None: no limit
+    budget: str  # its name, "" without one
+    permits: int | None  # what the budget has allotted
     slots: dict[str, int]
     leases: list[LeaseNode]
     waiting: int
@@ -143,6 +145,8 @@ def type_node(state: TypeState, seen: PoolSnapshot) -> TypeNode:
     failures = {name: failure(below) for name, below in state.depends_on.items()}
     return TypeNode(
         max_size=None if seen.max_size == float("inf") else seen.max_size,
+        budget="" if state.spec.budget is None else state.spec.budget.name,
+        permits=None if seen.permits == float("inf") else int(seen.permits),
         slots={state: n for state, n in seen.slots.items() if n},
         leases=[
             LeaseNode(
@@ -202,6 +206,8 @@ def headline(node: Node) -> str:
 def type_lines(node: TypeNode, leases: int) -> list[str]:
     """Return the lines about slots, queue and leases."""
     limit = "no limit" if node.max_size is None else f"at most {node.max_size:g}"
+    if node.budget:
+        limit += f", {node.permits} now by budget {node.budget}"
     slots = ", ".join(f"{n} {state}" for state, n in node.slots.items()) or "none"
     text = [f"slots: {slots} ({limit}); opened {node.opened}, closed {node.closed}"]
     queue = f"leases granted: {node.acquired}; waiting: {node.waiting}"
