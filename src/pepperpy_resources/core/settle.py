@@ -120,7 +120,7 @@ def probe(pool: Pool) -> None:
         if pool.counts[states.CHECKING] >= pool.policy.max_opening:
             return
         if slot.suspect:
-            pool.check(slot, promised=False, background=True)
+            pool.check(slot, promised=False)
     if not pool.counts[states.CHECKING]:
         pool.modes.discard(SUSPECTING)
 
