@@ -321,3 +321,28 @@ def test_the_short_way_knows_no_budget() -> None:
     rig.idle(1)
     assert acquire_nowait(rig.pool, on.Acquire("db:b"), 0.0) is None
     assert release_nowait(rig.pool, on.Release("db:a"), 0.0) is None
+
+
+# -- the circuit
+
+
+def test_a_half_open_circuit_waits_for_the_permit_of_its_probe() -> None:
+    """Denied at once, nobody would wait, nothing be wanted, and no permit ever come."""
+    rig = budgeted(1, backoff=Backoff(min=1.0, jitter=0.0, attempts=1))
+    rig.acquire("db:a")
+    rig.send(on.OpenFailed(1))
+    rig.send(on.Allot(0))  # nobody waits: another type has it now
+    assert rig.acquire("db:b", at=0.9) == ["wait", "deny broken to 2"]
+    rig.tick(at=1)
+    assert rig.acquire("db:c", at=5) == ["wait", "demand 0 of 0, 0 idle, wants 1"]
+    assert demand(rig).since == 5
+    assert rig.send(on.Allot(1))[:2] == ["resized 10 0 1", "open 2"]
+    assert rig.send(on.OpenFailed(2))[:2] == ["gone 2", "deny broken to 3"]
+
+
+def test_a_half_open_circuit_that_its_own_limits_keep_from_probing_denies_at_once() -> None:
+    rig = budgeted(5, max_size=1, backoff=Backoff(min=1.0, jitter=0.0, attempts=1))
+    rig.acquire("db:a")
+    rig.send(on.OpenFailed(1))
+    rig.send(on.Suspend())
+    assert rig.acquire("db:b", at=5) == ["wait", "deny broken to 2"]
