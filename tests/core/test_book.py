@@ -167,10 +167,9 @@ def test_a_slot_that_was_told_to_close_already_is_not_told_twice() -> None:
 def test_a_type_s_own_idle_slot_makes_room_for_another_of_its_keys() -> None:
     """The limit is reached, and its own slot has been idle longer than the other type's."""
     book = full(2, other=says(1, idle=1, idle_since=5), keyed=says(1, idle=1, idle_since=3))
-    wants = {"wanted": 1, "since": 9.0}
-    assert book.tell("keyed", says(1, idle=1, idle_since=3, **wants)) == {"keyed": 0}
-    assert book.tell("keyed", says(0, size=1, **wants)) == {}  # it closes
-    assert book.tell("keyed", says(0, size=0, **wants)) == {"keyed": 1}
+    assert book.tell("keyed", says(1, idle=1, idle_since=3, wanted=1, since=9)) == {"keyed": 0}
+    assert book.tell("keyed", says(0, size=1, wanted=1, since=9)) == {}  # it closes
+    assert book.tell("keyed", says(0, size=0, wanted=1, since=9)) == {"keyed": 1}
     assert book.tell("keyed", says(1)) == {}
 
 
