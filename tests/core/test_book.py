@@ -167,11 +167,18 @@ def test_a_slot_that_was_told_to_close_already_is_not_told_twice() -> None:
 def test_a_type_s_own_idle_slot_makes_room_for_another_of_its_keys() -> None:
     """The limit is reached, and its own slot has been idle longer than the other type's."""
     book = full(2, other=says(1, idle=1, idle_since=5), keyed=says(1, idle=1, idle_since=3))
-    told = book.tell("keyed", says(1, idle=1, idle_since=3, wanted=1, since=9))
-    assert told == {"keyed": 0}
+    assert book.tell("keyed", says(1, idle=1, idle_since=3, wanted=1, since=9)) == {"keyed": 0}
     assert book.tell("keyed", says(0, size=1, wanted=1, since=9)) == {}  # it closes
     assert book.tell("keyed", says(0, size=0, wanted=1, since=9)) == {"keyed": 1}
     assert book.tell("keyed", says(1)) == {}
+
+
+def test_to_close_its_own_slot_a_type_is_left_fewer_permits_than_it_has_slots() -> None:
+    """It wants two, has one permit to use and one idle slot: that has to be closed."""
+    book = full(2, keyed=says(2, size=1, idle=1, idle_since=3, wanted=1))
+    told = book.tell("keyed", says(2, size=1, idle=1, idle_since=3, wanted=2, since=9))
+    assert told == {"keyed": 0}
+    assert book.tell("keyed", says(0, size=0, wanted=2, since=9)) == {"keyed": 2}
 
 
 def test_a_type_keeps_its_own_idle_slot_if_another_s_has_been_idle_longer() -> None:

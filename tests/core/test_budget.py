@@ -82,6 +82,14 @@ def test_a_resize_does_not_lift_the_limit_of_the_budget() -> None:
     assert demand(rig).wanted == 1
 
 
+def test_hooks_that_were_given_up_take_no_permit() -> None:
+    rig = budgeted(1, create_timeout=5.0, backoff=Backoff(min=1.0, jitter=0.0))
+    rig.acquire("db:a")
+    assert rig.tick(at=5)[0] == "abandon 1"
+    assert demand(rig).size == 0
+    assert rig.tick(at=6)[0] == "open 2"
+
+
 # -- what it tells
 
 
@@ -200,7 +208,25 @@ def test_suspended_or_draining_it_wants_nothing() -> None:
     assert rig.send(on.Allot(5)) == ["resized 10 0 5", "demand 1 of 5, 0 idle, wants 0"]
 
 
+def test_draining_it_wants_neither_what_was_wished_for_nor_what_starved() -> None:
+    rig = budgeted(0)
+    rig.acquire("db:a", timeout=0)
+    rig.send(on.Drain())
+    assert demand(rig).wanted == 0
+    rig = budgeted(0, keyed=True)
+    rig.acquire("db:a")
+    rig.send(on.Drain())
+    assert demand(rig).wanted == 0
+
+
 # -- keyed types
+
+
+def test_no_more_keys_are_wanted_at_once_than_max_opening() -> None:
+    rig = budgeted(1, keyed=True, max_opening=3)
+    for name in "abcde":
+        rig.acquire(f"db:{name}")
+    assert demand(rig).wanted == 2  # one of three is being opened
 
 
 def test_every_key_that_has_no_slot_is_wanted() -> None:
@@ -321,3 +347,28 @@ def test_the_short_way_knows_no_budget() -> None:
     rig.idle(1)
     assert acquire_nowait(rig.pool, on.Acquire("db:b"), 0.0) is None
     assert release_nowait(rig.pool, on.Release("db:a"), 0.0) is None
+
+
+# -- the circuit
+
+
+def test_a_half_open_circuit_waits_for_the_permit_of_its_probe() -> None:
+    """Denied at once, nobody would wait, nothing be wanted, and no permit ever come."""
+    rig = budgeted(1, backoff=Backoff(min=1.0, jitter=0.0, attempts=1))
+    rig.acquire("db:a")
+    rig.send(on.OpenFailed(1))
+    rig.send(on.Allot(0))  # nobody waits: another type has it now
+    assert rig.acquire("db:b", at=0.9) == ["wait", "deny broken to 2"]
+    rig.tick(at=1)
+    assert rig.acquire("db:c", at=5) == ["wait", "demand 0 of 0, 0 idle, wants 1"]
+    assert demand(rig).since == 5
+    assert rig.send(on.Allot(1))[:2] == ["resized 10 0 1", "open 2"]
+    assert rig.send(on.OpenFailed(2))[:2] == ["gone 2", "deny broken to 3"]
+
+
+def test_a_half_open_circuit_that_its_own_limits_keep_from_probing_denies_at_once() -> None:
+    rig = budgeted(5, max_size=1, backoff=Backoff(min=1.0, jitter=0.0, attempts=1))
+    rig.acquire("db:a")
+    rig.send(on.OpenFailed(1))
+    rig.send(on.Suspend())
+    assert rig.acquire("db:b", at=5) == ["wait", "deny broken to 2"]

@@ -114,3 +114,12 @@ def test_a_key_that_is_waited_for_is_not_forgotten_by_its_timer() -> None:
     rig.acquire("db:a", at=12, timeout=100)
     assert rig.tick(at=13) == []
     assert rig.opened(3) == ["idle 3", "lease 3 to 2"]
+
+
+def test_a_key_forgotten_before_its_timer_comes_is_nobody_s_concern() -> None:
+    rig = Rig(keyed=True, backoff=Backoff(min=1.0, jitter=0.0))
+    rig.acquire("db:a")
+    rig.send(on.OpenFailed(1))
+    assert rig.send(on.Cancel(1), at=1) == ["drop 1"]  # its Tick is late
+    assert rig.pool.lanes == {}
+    assert rig.tick(at=1) == []

@@ -115,6 +115,24 @@ def test_a_key_nobody_uses_is_forgotten_but_not_while_it_backs_off() -> None:
     assert rig.pool.lanes == {}
 
 
+def test_a_bare_release_means_its_own_key_though_another_was_taken_out() -> None:
+    rig = Rig(keyed=True)
+    rig.hold("db:a", "db:b")
+    rig.send(on.Evict("db:a"))
+    assert rig.release("db:c") == ["deny not_leased"]
+    assert rig.release("db:b") == ["ended 2"]
+    assert rig.release("db:a") == ["ended 1", "close 1 cleanup"]
+
+
+def test_a_bare_release_means_the_lease_that_was_taken_out_before_its_successor() -> None:
+    rig = Rig(keyed=True)
+    rig.hold("db:b", "db:a")
+    rig.send(on.Evict("db:a"))
+    rig.hold("db:a")
+    assert rig.release("db:a") == ["ended 2", "close 2 cleanup"]
+    assert rig.release("db:a") == ["ended 3"]
+
+
 # -- keywords
 
 

@@ -217,3 +217,14 @@ def test_a_leaked_lease_is_not_overdue_as_well() -> None:
     rig.send(on.Reclaim((1,)))
     assert "overdue 1" not in rig.tick(at=10)
     assert rig.counters.overdue == 0
+
+
+def test_a_slot_taken_out_stays_so_until_the_last_of_several_holders_has_left() -> None:
+    rig = Rig(keyed=True, max_holders=3)
+    rig.hold("db:a")
+    rig.acquire("db:a")
+    rig.acquire("db:a")
+    assert rig.send(on.Reclaim((1,))) == ["leaked 1", "ended 1 late", "doom 1"]
+    assert rig.send(on.Reclaim((2,))) == ["leaked 1", "ended 1 late"]
+    assert rig.states == {1: "detached"}
+    assert rig.send(on.Reclaim((3,))) == ["leaked 1", "ended 1 late", "close 1 leaked"]

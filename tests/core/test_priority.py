@@ -196,6 +196,23 @@ def test_once_the_queue_was_empty_the_short_way_is_open_again() -> None:
     assert returned[1].resource_id == "db:d"
 
 
+def test_tickets_queued_on_the_short_way_are_ranked_with_those_that_come_after() -> None:
+    rig = full()
+    rig.acquire("db:b", priority=1)
+    rig.release("db:a")  # the queue is empty: no order but that in which they come
+    rig.acquire("db:c")
+    assert acquire_nowait(rig.pool, on.Acquire("db:d"), 0.0) is not None
+    rig.acquire("db:e", priority=-1)
+    rig.acquire("db:f", priority=1)
+    order = []
+    holder = "db:b"
+    while rig.waiting:
+        rig.release(holder)
+        (lease,) = rig.pool.leases.values()
+        order.append(holder := lease.resource_id)
+    assert order == ["db:f", "db:c", "db:d", "db:e"]
+
+
 # -- what it costs
 
 

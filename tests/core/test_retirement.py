@@ -288,7 +288,7 @@ def test_what_the_floor_keeps_is_still_looked_after() -> None:
 
 
 def test_a_slot_checked_later_does_not_keep_one_idle_longer_from_its_retirement() -> None:
-    """The one that was used later goes to the longest-idle end, in front of the other."""
+    """The one used later comes back from its check after the other, and is idle less long."""
     rig = quiet(2)
     rig.acquire("db:x")
     rig.release("db:x", at=90)  # slot 2
@@ -296,7 +296,7 @@ def test_a_slot_checked_later_does_not_keep_one_idle_longer_from_its_retirement(
     rig.send(on.CheckPassed(1))
     assert rig.send(on.Sweep(), at=190) == ["check 2"]
     rig.send(on.CheckPassed(2))
-    assert list(rig.pool.idle) == [2, 1]
+    assert list(rig.pool.idle) == [1, 2]
     for at, number in [(200, 1), (290, 2), (300, 1), (390, 2), (400, 1), (490, 2), (500, 1)]:
         assert rig.send(on.Sweep(), at=at) == [f"check {number}"]
         rig.send(on.CheckPassed(number))
@@ -315,27 +315,32 @@ def test_the_floor_keeps_those_used_last_whatever_their_place() -> None:
     rig.send(on.CheckPassed(1))
     rig.send(on.Sweep(), at=190)
     rig.send(on.CheckPassed(2))
-    assert list(rig.pool.idle) == [2, 1]
+    assert list(rig.pool.idle) == [1, 2]
     assert rig.send(on.Sweep(), at=690) == ["close 1 idle", "check 2"]
     rig.send(on.CheckPassed(2))
     rig.send(on.Resize(min_idle=0), at=700)  # what the floor kept is due at once
     assert rig.send(on.Sweep()) == ["close 2 idle"]
 
 
-def test_a_checked_slot_goes_to_the_end_that_is_not_handed_out() -> None:
+def test_a_check_brings_no_slot_nearer_to_being_handed_out() -> None:
     rig = quiet(3)
-    rig.acquire("db:x")
-    rig.release("db:x", at=10)  # slot 3
-    rig.acquire("db:x", at=20)
-    rig.acquire("db:y")
-    rig.release("db:y")  # slot 2
-    rig.release("db:x", at=30)  # slot 3, the next to be handed out
-    rig.send(on.Sweep(), at=100)
-    rig.send(on.CheckPassed(1))
-    assert rig.send(on.Sweep(), at=130) == ["check 2", "check 3"]
+    rig.send(on.Sweep(), at=100)  # slots 1 and 2, all used at the same time
     rig.send(on.CheckPassed(2))
-    rig.send(on.CheckPassed(3))
-    assert [rig.acquire() for _ in range(3)] == [["lease 1"], ["lease 2"], ["lease 3"]]
+    rig.send(on.CheckPassed(1))
+    assert [rig.acquire() for _ in range(3)] == [["lease 3"], ["lease 2"], ["lease 1"]]
+
+
+def test_however_the_checks_end_the_slots_stay_in_the_order_of_their_last_use() -> None:
+    rig = quiet(3)
+    for name in ("db:3", "db:2", "db:1"):
+        rig.acquire(name, at=5)  # the slot of that number
+    for name, at in [("db:2", 10), ("db:1", 20), ("db:3", 30)]:
+        rig.release(name, at=at)
+    assert rig.send(on.Sweep(), at=200) == ["check 2", "check 1"]
+    assert rig.send(on.Sweep()) == ["check 3"]
+    for number in (3, 1, 2):
+        rig.send(on.CheckPassed(number))
+    assert [rig.acquire() for _ in range(3)] == [["lease 3"], ["lease 1"], ["lease 2"]]
 
 
 def test_fifo_keeps_the_one_idle_longest_first_to_be_handed_out() -> None:

@@ -86,6 +86,15 @@ def test_a_returned_slot_is_laid_by_or_handed_over() -> None:
     assert rig.counters.use_seconds.total == 4.0
 
 
+def test_a_ticket_served_on_the_short_way_leaves_no_deadline_behind() -> None:
+    rig = Rig(max_size=1)
+    rig.hold("db:a")
+    rig.acquire("db:b", timeout=5.0)
+    assert release_nowait(rig.pool, on.Release("db:a"), 1.0) is not None
+    assert len(rig.pool.ticket_deadlines) == 0
+    assert rig.tick(at=5) == []
+
+
 # -- where it must not go
 
 

@@ -229,6 +229,14 @@ def test_a_loss_of_an_older_generation_leaves_the_new_one_alone() -> None:
     assert len(rig.pool.idle) == 1
 
 
+def test_a_loss_dooms_no_slot_twice() -> None:
+    rig = Rig()
+    rig.hold("db:a", "db:b", "db:c")
+    assert rig.send(on.Evict("db:a")) == ["doom 1"]
+    told = rig.send(on.Discard("db:b", lost=True))
+    assert told == ["ended 2", "doom 2", "doom 3", "close 2 broken"]
+
+
 # -- evictions
 
 
@@ -256,6 +264,17 @@ def test_two_evictions_wait_for_the_same_close() -> None:
     assert rig.send(on.Evict())[-1] == "wait"
     assert rig.send(on.Evict()) == ["wait"]
     assert rig.send(on.Closed(1)) == ["gone 1", "answer 2", "answer 3"]
+
+
+def test_two_evictions_that_wait_for_different_slots_are_answered_each_in_its_time() -> None:
+    rig = Rig(keyed=True)
+    rig.hold("db:a", "db:b")
+    rig.release("db:a")
+    rig.release("db:b")
+    assert rig.send(on.Evict("db:a")) == ["close 1 cleanup", "wait"]
+    assert rig.send(on.Evict("db:b")) == ["close 2 cleanup", "wait"]
+    assert rig.send(on.Closed(2)) == ["gone 2", "answer 4"]
+    assert rig.send(on.Closed(1)) == ["gone 1", "answer 3"]
 
 
 def test_an_eviction_with_nothing_to_close_is_done_at_once() -> None:

@@ -9,7 +9,7 @@ from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import lending, queueing, states
 from pepperpy_resources.core.events import Acquire, Cancel, Discard, Release
 from pepperpy_resources.core.pool import DRAINING, SUSPENDED, Pool
-from pepperpy_resources.core.settle import provide, settle
+from pepperpy_resources.core.settle import lacks_permit, provide, settle
 from pepperpy_resources.core.slots import Lane, Slot
 
 
@@ -76,8 +76,10 @@ def denied_at_once(pool: Pool, lane: Lane, timeout: float) -> tuple[do.Why, str]
     unpromised = len(lane.tickets) > lane.promised
     if unpromised and len(pool.tickets) - pool.promised > pool.max_waiting:
         return do.Why.QUEUE_FULL, "refused"
-    # The circuit is open. Half-open, one creation probes and all wait for what it finds.
-    if lane.failures and out_of_attempts(pool, lane) and not lane.promised:
+    # The circuit is open. Half-open, one creation probes and all wait for what it finds; where
+    # a permit is missing for it they wait, too: it is given to nobody for whom nobody waits.
+    probed = lane.promised or lacks_permit(pool, lane)
+    if lane.failures and out_of_attempts(pool, lane) and not probed:
         return do.Why.BROKEN, "error"
     return None
 

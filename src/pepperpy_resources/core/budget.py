@@ -159,7 +159,7 @@ class Book:
         """Return who is to give one up: unused first, then idle longest, then waiting least."""
         others = [share for share in self.shares.values() if share.heard and share.permits > 0]
         for share in others:
-            if share.to_spare and share is not needy:
+            if share.to_spare:
                 return share
         if needy.demand.since == math.inf:
             return None  # it only fills up towards min_idle: nobody closes anything for that

@@ -107,8 +107,6 @@ def limit(pool: Pool) -> None:
         return
     if pool.size > pool.max_size:
         pool.modes.add(SHRINKING)
-    else:
-        pool.modes.discard(SHRINKING)
     if len(pool.idle) < pool.min_idle:
         pool.modes.add(FILLING)
     settle_all(pool)

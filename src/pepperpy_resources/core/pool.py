@@ -11,6 +11,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any
 
 from pepperpy_resources.core import effects as do
@@ -91,8 +92,6 @@ class Pool:
         self.retries: Deadlines[str] = Deadlines()  # lane key, "" for the pooled lane
         self.lifetimes: Deadlines[int] = Deadlines()  # looked at by sweeps only
         self.keepalives: Deadlines[int] = Deadlines()  # slots to be checked; sweeps only
-        # With a keepalive idle slots are not in the order of their last use; sweeps only.
-        self.idle_ends: Deadlines[int] = Deadlines()
         self.holds: Deadlines[int] = Deadlines()  # leases, by epoch
         self.sheds: Deadlines[str] = Deadlines()  # lanes whose queue may have to be shed
         self.armed = math.inf  # the earliest Wake asked for
@@ -222,7 +221,7 @@ class Pool:
             self.promise(slot, promised=True)
 
     def check(self, slot: Slot, *, promised: bool, background: bool = False) -> None:
-        """Start the check hook of an idle slot; `background`: only to keep it alive."""
+        """Start the check hook of an idle slot; `background`: it is a keepalive, and no use."""
         slot.background = background
         self.idle.pop(slot.number, None)
         self.move(slot, states.CHECK)
@@ -238,11 +237,8 @@ class Pool:
         if slot.lane.tickets:
             self.put_back(slot)  # to the end that is handed out: it was made ready for a ticket
         elif slot.background:
-            slot.used = used  # nobody has used it: it goes on to have been idle longest
-            if self.keepalive < math.inf:
-                self.idle_ends.set(slot.number, used + self.policy.idle_timeout)
-            if isinstance(self.idle, OrderedDict):
-                self.idle.move_to_end(slot.number, last=False)
+            slot.used = used  # nobody has used it: it goes on to have been idle as long as before
+            self.put_first(slot)
         # Just made, checked or reset: good for this very turn, even where fresh_for is 0.
         this_turn = min(slot.expires, math.nextafter(self.now, math.inf))
         slot.good_until = max(slot.good_until, this_turn)
@@ -257,7 +253,6 @@ class Pool:
         if self.keepalive < math.inf:
             spread = 1 - KEEPALIVE_JITTER * slot.chance
             self.keepalives.set(slot.number, now + self.keepalive * spread)
-            self.idle_ends.set(slot.number, now + self.policy.idle_timeout)
         self.idle[slot.number] = slot
 
     def close(self, slot: Slot, why: do.Reason) -> None:
@@ -312,7 +307,6 @@ class Pool:
         self.hook_deadlines.drop(slot.number)
         self.lifetimes.drop(slot.number)
         self.keepalives.drop(slot.number)
-        self.idle_ends.drop(slot.number)
         self.leave_lane(slot)
         self.effects.append(do.Gone(slot.number))
         self.seen_gone(slot)
@@ -380,6 +374,14 @@ class Pool:
         self.idle[slot.number] = slot
         if not self.lifo and isinstance(self.idle, OrderedDict):
             self.idle.move_to_end(slot.number, last=False)
+
+    def put_first(self, slot: Slot) -> None:
+        """Put an idle slot before all that were used later: it is not to be handed out sooner."""
+        if isinstance(self.idle, OrderedDict):
+            older = takewhile(lambda other: other.used < slot.used, self.idle.values())
+            first = [other.number for other in older]
+            for number in (slot.number, *reversed(first)):
+                self.idle.move_to_end(number, last=False)
 
     def next_idle(self, lane: Lane) -> Slot | None:
         """Return the idle slot whose turn it is."""

@@ -79,7 +79,6 @@ def restore_slot(pool: Pool, saved: SavedSlot, chance: float) -> None:
         pool.idle[slot.number] = slot
         if pool.keepalive < math.inf:
             pool.keepalives.set(slot.number, pool.now)
-            pool.idle_ends.set(slot.number, slot.used + policy.idle_timeout)
         if saved.doomed:
             pool.close(slot, do.Reason.BROKEN)
     elif saved.hook is not None and state is not states.ABANDONED:

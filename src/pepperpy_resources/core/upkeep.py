@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import islice, takewhile
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import lending, queueing, states
@@ -156,15 +155,9 @@ def suspect(pool: Pool, _: Suspect) -> None:
 
 def idle_too_long(pool: Pool, floor: int) -> list[Slot]:
     """Return the slots that idled out, all but `floor` of the idle ones at most."""
-    now, timeout = pool.now, pool.policy.idle_timeout
-    spare = max(0, len(pool.idle) - floor)
-    if pool.keepalive == math.inf:  # then the longest idle comes first
-        idled_out = takewhile(lambda slot: now >= slot.used + timeout, pool.idle.values())
-        return list(islice(idled_out, spare))
-    if not spare:
-        return []
-    slots = [pool.slots[number] for number in pool.idle_ends.pop_due(now)]
-    due = [slot for slot in slots if slot.state is states.IDLE]  # else set again on return
-    for slot in due[spare:]:
-        pool.idle_ends.set(slot.number, slot.used + timeout)
-    return due[:spare]
+    due: list[Slot] = []
+    for slot in pool.idle.values():
+        if len(pool.idle) - len(due) <= floor or pool.now < slot.used + pool.policy.idle_timeout:
+            break
+        due.append(slot)
+    return due
