@@ -95,7 +95,7 @@ def allot(pool: Pool, event: Allot) -> None:
     wish, pool.wish = pool.wish, None
     if wish is not None:
         lane = pool.lanes.get(wish.key, wish)  # a key nobody waits for may be forgotten by now
-        if may_open(pool, lane):
+        if lane.promised <= len(lane.tickets) and may_open(pool, lane):
             pool.lanes[lane.key] = lane
             pool.open(lane)
 

@@ -11,6 +11,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any
 
 from pepperpy_resources.core import effects as do
@@ -218,7 +219,7 @@ class Pool:
             self.promise(slot, promised=True)
 
     def check(self, slot: Slot, *, promised: bool, background: bool = False) -> None:
-        """Start the check hook of an idle slot; `background`: for no borrower, before or after."""
+        """Start the check hook of an idle slot; `background`: it is a keepalive, and no use."""
         slot.background = background
         self.idle.pop(slot.number, None)
         self.move(slot, states.CHECK)
@@ -234,9 +235,8 @@ class Pool:
         if slot.lane.tickets:
             self.put_back(slot)  # to the end that is handed out: it was made ready for a ticket
         elif slot.background:
-            slot.used = used  # nobody has used it: it goes on to have been idle longest
-            if isinstance(self.idle, OrderedDict):
-                self.idle.move_to_end(slot.number, last=False)
+            slot.used = used  # nobody has used it: it goes on to have been idle as long as before
+            self.put_first(slot)
         # Just made, checked or reset: good for this very turn, even where fresh_for is 0.
         this_turn = min(slot.expires, math.nextafter(self.now, math.inf))
         slot.good_until = max(slot.good_until, this_turn)
@@ -372,6 +372,14 @@ class Pool:
         self.idle[slot.number] = slot
         if not self.lifo and isinstance(self.idle, OrderedDict):
             self.idle.move_to_end(slot.number, last=False)
+
+    def put_first(self, slot: Slot) -> None:
+        """Put an idle slot before all that were used later: it is not to be handed out sooner."""
+        if isinstance(self.idle, OrderedDict):
+            older = takewhile(lambda other: other.used < slot.used, self.idle.values())
+            first = [other.number for other in older]
+            for number in (slot.number, *reversed(first)):
+                self.idle.move_to_end(number, last=False)
 
     def next_idle(self, lane: Lane) -> Slot | None:
         """Return the idle slot whose turn it is."""

@@ -114,13 +114,18 @@ def may_open(pool: Pool, lane: Lane) -> bool:
     return lane_may_open(pool, lane) and pool.has_room()
 
 
+def lacks_permit(pool: Pool, lane: Lane) -> bool:
+    """Tell whether nothing but the budget is in the way of one more creation."""
+    return pool.permits <= pool.size < pool.cap and lane_may_open(pool, lane)
+
+
 def probe(pool: Pool) -> None:
     """Check suspect slots in the background, a few at a time."""
     for slot in tuple(pool.idle.values()):
         if pool.counts[states.CHECKING] >= pool.policy.max_opening:
             return
         if slot.suspect:
-            pool.check(slot, promised=False, background=True)
+            pool.check(slot, promised=False)
     if not pool.counts[states.CHECKING]:
         pool.modes.discard(SUSPECTING)
 

@@ -26,7 +26,7 @@ class Slot:
     good_until: float = -math.inf  # until when it may be handed out unchecked
     uses: int = 0  # leases so far, where max_uses limits them
     chance: float = 0.5  # drawn when it was opened: spreads what all slots would do at once
-    background: bool = False  # the check that runs is for no borrower
+    background: bool = False  # the check that runs is a keepalive
     suspect: bool = False  # to be checked before it is handed out, however fresh
     resource: Any = None
     promised: bool = False  # counted in lane.promised

@@ -115,10 +115,10 @@ def sweep(pool: Pool, _: Sweep) -> None:
         slot = pool.slots[number]
         if slot.state is states.IDLE:  # a leased one is closed when it comes back
             pool.close(slot, do.Reason.LIFETIME)
-    check_quiet(pool)
     floor = pool.min_idle
     for slot in idle_too_long(pool, floor):
         pool.close(slot, do.Reason.IDLE)
+    check_quiet(pool)
     while pool.ended:
         epoch, ended = next(iter(pool.ended.items()))
         if ended[1] + ENDED_FOR > pool.now:
