@@ -68,6 +68,8 @@ def granted(truth: Truth, *, room: bool) -> None:
     if isinstance(truth.event, on.Allot):
         taken = truth.policy.keyed and truth.where(*HOOKS, "idle", "leased", key=truth.wish_key)
         waits = truth.now < truth.backoff(truth.wish_key).retry_at
+        coming = truth.where("opening", "checking", key=truth.wish_key)
+        waits = waits or len(coming) > len(truth.waiting(truth.wish_key))
         if truth.sure_wish and room and not (taken or waits):
             assert truth.opens, "an acquire that did not wait has left a wish, and nothing opens"
         truth.wish = truth.sure_wish = False

@@ -249,6 +249,13 @@ class Records:
         own = self.ignoring is not None and all(owner is self.ignoring for owner in owners)
         return own or not self.policy.has_close
 
+    def lacks_permit(self, key: str | None) -> bool:
+        """Tell whether nothing but the budget is in the way of one more creation."""
+        busy = ("opening", "checking") if key is None else (*HOOKS, "idle", "leased")
+        limited = self.size >= self.cap or len(self.where("abandoned")) >= self.cap
+        waits = self.now < self.backoff(key).retry_at or self.suspended or self.draining
+        return self.permits <= self.size and not (limited or waits or self.where(*busy, key=key))
+
     def came_back(self) -> set[int]:
         """Return the slots that became idle in this very event."""
         ready = on.Opened | on.CheckPassed | on.ResetDone

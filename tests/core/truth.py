@@ -151,12 +151,11 @@ class Truth(Said):
             self.wish = True
             key = self.key_of(asked.resource_id)
             self.wish_key = key
-            self.sure_wish = not self.where("opening", "checking", key=key)
+            self.sure_wish = self.lacks_permit(key)
 
     def deny_suspended(self, asked: on.Acquire, ticket: Ticket | None) -> None:
         assert self.suspended
         self.out_of_time(asked, ticket)
-        self.wish = self.wish or self.policy.budgeted
 
     def deny_overloaded(self, asked: on.Acquire, ticket: Ticket | None) -> None:
         assert ticket is not None
