@@ -117,36 +117,43 @@ class Book:
     @property
     def free(self) -> int:
         """Permits nobody has."""
-        return self.limit - sum(share.held for share in self.shares.values())
+        return max(0, self.limit - sum(share.held for share in self.shares.values()))
 
     def divide(self) -> dict[str, int]:
         """Give what is free to who has waited longest; ask for more where that is not enough."""
         before = {name: share.permits for name, share in self.shares.items()}
         by_wait = sorted(self.shares.values(), key=lambda share: share.demand.since)
+        # One word at a time: a type that is told to have fewer while an earlier word, to have
+        # more, is still on its way would open more than it is counted with.
+        settled = [share for share in by_wait if share.permits == share.demand.permits]
+        left = self.free
         for share in by_wait:
-            while share.short and self.free > 0:
-                share.permits += 1
-        returning = sum(share.held - share.permits for share in by_wait)
+            given = min(share.short, left)
+            left -= given  # kept for it, if it cannot be told yet
+            if share in settled:
+                share.permits += given
+        coming = self.free + sum(share.held - share.permits for share in by_wait)
         for share in by_wait:
-            missing = share.short - returning
-            returning = max(0, -missing)
-            while missing > 0 and self.take_back(share):
+            missing = share.short - coming
+            coming = max(0, -missing)
+            while missing > 0 and self.take_back(share, settled):
                 missing -= 1
         after = {name: share.permits for name, share in self.shares.items()}
         return {name: permits for name, permits in after.items() if permits != before[name]}
 
-    def take_back(self, needy: Share) -> bool:
+    def take_back(self, needy: Share, settled: list[Share]) -> bool:
         """Take a permit from who misses it least; tell whether there was anybody."""
-        giver = self.giver(needy)
+        giver = self.giver(needy, settled)
         if giver is None:
             return False
-        size = giver.demand.size
-        giver.permits = giver.permits - 1 if giver.to_spare else min(giver.permits, size) - 1
+        # Of a type that spares none, a slot has to go: permits it has not used yet would not do.
+        kept = giver.permits if giver.to_spare else min(giver.permits, max(1, giver.demand.size))
+        giver.permits = kept - 1
         return True
 
-    def giver(self, needy: Share) -> Share | None:
+    def giver(self, needy: Share, settled: list[Share]) -> Share | None:
         """Return who is to give one up: unused first, then idle longest, then waiting least."""
-        others = [share for share in self.shares.values() if share.permits > 0]
+        others = [share for share in settled if share.permits > 0]
         for share in others:
             if share.to_spare and share is not needy:
                 return share
