@@ -28,7 +28,7 @@ def check(truth: Truth) -> None:
     room = min(truth.cap - truth.size, truth.policy.max_opening - len(truth.where("opening")))
     if truth.draining or truth.suspended or len(truth.where("abandoned")) >= truth.cap:
         room = 0
-    least, most = (max(0, min(need, room)) for need in (least, most))
+    least, most = (max(0, int(min(need, room))) for need in (least, most))
     assert least <= told.wanted <= most, f"wants {told.wanted}, not {least} to {most}"
 
 
