@@ -27,8 +27,10 @@ class Backoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def delay(self, failures: int, chance: float) -> float:
         """Return the seconds to wait after `failures` >= 1 failures; `chance` is in [0, 1)."""
+        if failures < 2:
+            return 0.0
         # The exponent is bounded so that a year of failures does not overflow a float.
-        base = min(self.max, self.min * self.factor ** min(failures - 1, 64))
+        base = min(self.max, self.min * self.factor ** min(failures - 2, 64))
         return base * (1 + self.jitter * (2 * chance - 1))
 
 
