@@ -26,10 +26,11 @@ from pepperpy_resources.errors import OpenFailedError
 if TYPE_CHECKING:
     from pepperpy_resources.spec import ResourceSpec
 
-# A hook cancelled by nobody of ours is cancelled because its loop ends: what would follow from
-# its failure (a new creation, say) must not be started there. If the loop lives on, it follows
-# after this many seconds.
+# A hook cancelled by nobody of ours is cancelled because its loop ends, and one that raises what
+# ends programs ends it itself: what would follow from its failure (a new creation, say) must not
+# be started there. If the loop lives on, it follows after this many seconds.
 AFTERLIFE = 0.1
+ENDS_PROGRAMS = (KeyboardInterrupt, SystemExit)
 
 
 class Hooks:
@@ -252,7 +253,7 @@ class Hooks:
         entry.run = None
         error = failure_of(task)
         outcome = self._outcome(entry, run, error)
-        if task.cancelled() and not run.stopped:
+        if (task.cancelled() and not run.stopped) or isinstance(error, ENDS_PROGRAMS):
             self._loop.call_later(AFTERLIFE, self._report, outcome)
         else:
             self._report(outcome)
