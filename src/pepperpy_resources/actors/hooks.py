@@ -15,7 +15,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from pepperpy_resources._callables import callable_kind
-from pepperpy_resources.actors.host import describe, raise_outside, say
+from pepperpy_resources.actors.host import ENDS_PROGRAMS, describe, raise_outside, say
 from pepperpy_resources.actors.ledger import Entry, Run
 from pepperpy_resources.actors.watchdog import Watchdog
 from pepperpy_resources.actors.workers import Worker, Workers
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 # ends programs ends it itself: what would follow from its failure (a new creation, say) must not
 # be started there. If the loop lives on, it follows after this many seconds.
 AFTERLIFE = 0.1
-ENDS_PROGRAMS = (KeyboardInterrupt, SystemExit)
 
 
 class Hooks:
