@@ -160,14 +160,16 @@ def test_while_it_backs_off_it_wants_nothing_and_then_one_at_a_time() -> None:
     for n in range(3):
         rig.acquire(f"db:{n}")
     assert demand(rig).wanted == 2
-    rig.send(on.OpenFailed(1))
+    assert "open 2" in rig.send(on.OpenFailed(1))
+    assert demand(rig).wanted == 0  # one at a time
+    rig.send(on.OpenFailed(2))
     assert demand(rig).wanted == 0
     rig.send(on.Allot(0))
     rig.tick(at=1)
     assert demand(rig).wanted == 1  # slow start
     rig.send(on.Allot(1))
     assert demand(rig).wanted == 0
-    rig.opened(2)
+    rig.opened(3)
     assert demand(rig).wanted == 2
 
 

@@ -161,15 +161,19 @@ def test_a_failed_check_serves_its_ticket_within_one_creation(size: int) -> None
     run(main())
 
 
-def test_a_failed_creation_serves_its_ticket_after_the_backoff_and_one_creation() -> None:
+@pytest.mark.parametrize(("failures", "paused"), [(1, 0.0), (2, 0.25), (3, 0.25 + 0.5)])
+def test_failed_creations_serve_their_ticket_after_the_backoff_and_one_creation(
+    failures: int, paused: float
+) -> None:
     async def main() -> None:
         backend = Backend(open=CREATION)
-        backend.next("open", ConnectionError("refused"))  # fails at once
+        refused = ConnectionError("refused")  # at once
+        backend.next("open", *[refused] * failures)
         pause = Backoff(min=0.25, jitter=0.0)
         async with serving(backend.spec(max_size=1, backoff=pause)) as manager:
             seconds, fake = await timed(manager.acquire("db:a"))
             assert isinstance(fake, Fake)
-            assert seconds == pytest.approx(0.25 + CREATION)
+            assert seconds == pytest.approx(paused + CREATION)
 
     run(main())
 
@@ -180,7 +184,8 @@ def test_a_failed_creation_frees_its_place_for_a_return() -> None:
         backend = Backend()
         async with serving(backend.spec(max_size=2, backoff=Backoff(min=50, max=50))) as manager:
             await manager.acquire("db:a")
-            backend.next("open", ConnectionError("refused"))
+            refused = ConnectionError("refused")
+            backend.next("open", refused, refused)
             ticket = asyncio.ensure_future(timed(manager.acquire("db:b")))
             await asyncio.sleep(3)
             await manager.release("db:a")
