@@ -251,11 +251,8 @@ def books(truth: Truth, pool: Pool) -> None:
     states = {number: str(slot.state) for number, slot in pool.slots.items()}
     assert states == {number: slot.state for number, slot in truth.slots.items()}
     assert set(pool.idle) == set(truth.line())
-    if truth.policy.order == "lifo" and truth.policy.keepalive == math.inf:
+    if truth.policy.order == "lifo":
         assert list(pool.idle) == truth.line()
-    elif truth.policy.order == "lifo":  # of those idle as long, one that was checked goes first
-        idle_since = [truth.slots[number].used for number in pool.idle]
-        assert idle_since == sorted(idle_since)
     assert (pool.max_size, pool.min_idle) == (truth.max_size, truth.min_idle)
     for state in State:
         if state in pool.counts:
