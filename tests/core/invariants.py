@@ -178,7 +178,8 @@ def broken_circuit(truth: Truth) -> None:
 def pooled_tickets_served(truth: Truth) -> None:
     tickets, idle = len(truth.waiting()), truth.where("idle")
     free = [slot for slot in idle if truth.grantable(slot)]
-    if truth.policy.order == "fifo" or not truth.policy.fresh_for:
+    kept_alive = truth.policy.keepalive < math.inf
+    if truth.policy.order == "fifo" or not truth.policy.fresh_for or kept_alive:
         # There one that is fresh may have to wait behind one that is not.
         free = [slot for slot in free if slot.number in truth.came_back()]
     assert not free, f"{free} idles while tickets wait"
