@@ -287,9 +287,11 @@ class Records:
         """Note that a slot has just become idle."""
         slot.state, slot.good_at, slot.proved, slot.due = "idle", self.now, proved, math.inf
         slot.quiet_at = self.now + self.policy.keepalive * (1 - 0.25 * slot.chance)
-        if slot.background and not self.waiting(slot.key):
-            slot.background = False
-            return  # a keepalive is no use: it has been idle as long as before
+        quiet, slot.background = slot.background, False
+        if quiet and not self.waiting(slot.key):
+            self.turns += 1
+            slot.turn = -self.turns  # first of those that have been idle as long
+            return  # a keepalive is no use
         self.turns += 1
         slot.used, slot.turn = self.now, self.turns
 
