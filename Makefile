@@ -17,7 +17,7 @@ unexport PYTHONHOME
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-profile compare-reliability format clean lint format-check types coverage wheel
+.PHONY: help demo test check bench bench-profile compare-reliability format clean lint format-check types coverage core-coverage wheel
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ test: $(VENV)/.test ## set up, then run every test; branch coverage must exceed 
 	@$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
 
-check: lint format-check types coverage wheel ## lint, format, types, coverage of the last test run, wheel
+check: lint format-check types coverage core-coverage wheel ## lint, format, types, coverage, the wheel
 
 lint: $(VENV)/.check
 	$(PY) -m ruff check .
@@ -45,6 +45,13 @@ types: $(VENV)/.check $(VENV)/.test
 
 coverage: $(VENV)/.test
 	@if [ -f .coverage ]; then $(PY) -m coverage report; else $(MAKE) --no-print-directory test; fi
+
+# The core decides everything, so tests of its own see every branch of it, without the actors' help.
+core-coverage: $(VENV)/.test
+	@$(PY) -m coverage erase --data-file=$(VENV)/core.coverage
+	@$(PY) -m coverage run --data-file=$(VENV)/core.coverage --source=pepperpy_resources.core -m pytest -q tests/core
+	@$(PY) -m coverage combine --quiet --data-file=$(VENV)/core.coverage
+	$(PY) -m coverage report --data-file=$(VENV)/core.coverage --fail-under=100
 
 # The wheel alone, in an environment of its own and with the source out of sight: a file left
 # out of the package or a dependency left out of pyproject.toml shows here and nowhere else.

@@ -10,6 +10,7 @@ from pepperpy_resources.core import events as on
 from pepperpy_resources.core.pool import Pool
 from pepperpy_resources.core.snapshot import figures
 from pepperpy_resources.core.states import State
+from tests.core import demands
 from tests.core.records import HOOKS, Slot
 from tests.core.truth import Truth
 
@@ -25,6 +26,8 @@ def check(truth: Truth, pool: Pool) -> None:
     shut(truth)
     nobody_waits_for_nothing(truth)
     floor(truth)
+    demands.granted(truth, room=has_room(truth, truth.wish_key))
+    demands.check(truth)
     books(truth, pool)
     lanes(truth, pool)
     deadlines(truth, pool)
@@ -161,7 +164,7 @@ def nobody_waits_for_nothing(truth: Truth) -> None:
 
 
 def broken_circuit(truth: Truth) -> None:
-    """Out of attempts nobody is let wait, unless a creation or check is to serve it."""
+    """Out of attempts nobody waits but for what is coming, or for the permit of a probe."""
     event, attempts = truth.event, truth.policy.backoff.attempts
     if not isinstance(event, on.Acquire | on.OpenFailed) or attempts is None:
         return
@@ -169,7 +172,9 @@ def broken_circuit(truth: Truth) -> None:
         key = truth.key_of(ticket.resource_id)
         mine = ticket.event is event or (isinstance(event, on.OpenFailed) and truth.failed_now)
         if mine and truth.backoff(key).sure >= attempts and key in (None, truth.touched):
-            assert truth.where("opening", "checking", key=key), f"{ticket} waits, and it is broken"
+            coming = truth.where("opening", "checking", key=key)
+            probe = truth.now >= truth.backoff(key).retry_at and truth.permits <= truth.size
+            assert coming or probe, f"{ticket} waits, and it is broken"
 
 
 def pooled_tickets_served(truth: Truth) -> None:
@@ -198,7 +203,19 @@ def key_served(truth: Truth, key: str) -> None:
 
 
 def may_open(truth: Truth, key: str | None) -> bool:
-    """Tell whether no limit forbids one more creation."""
+    """Tell whether no limit forbids one more creation; one that ends by itself has a Wake."""
+    backoff = truth.backoff(key)
+    # The Tick that ends a backoff may be on its way.
+    if not has_room(truth, key) or truth.armed <= truth.now:
+        return False
+    if truth.now < backoff.retry_at:
+        assert truth.armed <= backoff.retry_at, "nobody wakes up when the backoff is over"
+        return False
+    return True
+
+
+def has_room(truth: Truth, key: str | None) -> bool:
+    """Tell whether the limits of lane and type admit one more creation."""
     policy, backoff = truth.policy, truth.backoff(key)
     opening = len(truth.where("opening"))
     limited = (
@@ -209,12 +226,7 @@ def may_open(truth: Truth, key: str | None) -> bool:
         or (opening >= backoff.limit and not policy.keyed)
         or len(truth.where("abandoned")) >= truth.cap
     )
-    if limited or truth.armed <= truth.now:  # the Tick that ends a backoff may be on its way
-        return False
-    if truth.now < backoff.retry_at:
-        assert truth.armed <= backoff.retry_at, "nobody wakes up when the backoff is over"
-        return False
-    return True
+    return not limited
 
 
 def floor(truth: Truth) -> None:
@@ -222,7 +234,10 @@ def floor(truth: Truth) -> None:
     idle, lowest = len(truth.where("idle")), truth.min_idle
     fillers = on.Sweep | on.Resize | on.Allot
     if isinstance(truth.event, fillers) and idle < lowest and not truth.draining:
-        truth.filling = truth.may_fill = True
+        # What a new limit itself has closed, the next sweep sees.
+        sweeps = isinstance(truth.event, on.Sweep)
+        truth.filling = truth.filling or sweeps or truth.idle_before < lowest
+        truth.may_fill = True
     full = len(truth.where("leased")) + idle >= truth.cap
     truth.may_fill = truth.may_fill and idle < lowest and not full
     if idle + truth.checks >= lowest or full:  # reached, if only for a moment
@@ -238,8 +253,11 @@ def books(truth: Truth, pool: Pool) -> None:
     states = {number: str(slot.state) for number, slot in pool.slots.items()}
     assert states == {number: slot.state for number, slot in truth.slots.items()}
     assert set(pool.idle) == set(truth.line())
-    if truth.policy.order == "lifo":
+    if truth.policy.order == "lifo" and truth.policy.keepalive == math.inf:
         assert list(pool.idle) == truth.line()
+    elif truth.policy.order == "lifo":  # of those idle as long, one that was checked goes first
+        idle_since = [truth.slots[number].used for number in pool.idle]
+        assert idle_since == sorted(idle_since)
     assert (pool.max_size, pool.min_idle) == (truth.max_size, truth.min_idle)
     for state in State:
         if state in pool.counts:

@@ -138,6 +138,7 @@ class Records:
         self.reported: set[int] = set()  # leases that were said to be overdue
         self.wish: bool = False  # an acquire that did not wait may have left one
         self.sure_wish = False  # and this one surely has
+        self.wish_key: str | None = None
         self.demand: do.Demand | None = None  # as last told
         # What the ledger says of the type, beside its slots.
         self.saved_suspended = False
@@ -158,6 +159,7 @@ class Records:
         self.told = 0  # demands it told
         self.due: set[int] = set()  # idle slots whose keepalive was due
         self.stood: set[str | None] = set()  # lanes whose queue stood before it
+        self.idle_before = 0
         self.failed_now = False  # a creation that was waited for did
         self.touched: str | None = None  # the key it is about
         self.quota = -1  # how many of them are to be checked, once that is known
@@ -246,6 +248,13 @@ class Records:
         owners = [lease.owner for lease in slot.holders.values()]
         own = self.ignoring is not None and all(owner is self.ignoring for owner in owners)
         return own or not self.policy.has_close
+
+    def lacks_permit(self, key: str | None) -> bool:
+        """Tell whether nothing but the budget is in the way of one more creation."""
+        busy = ("opening", "checking") if key is None else (*HOOKS, "idle", "leased")
+        limited = self.size >= self.cap or len(self.where("abandoned")) >= self.cap
+        waits = self.now < self.backoff(key).retry_at or self.suspended or self.draining
+        return self.permits <= self.size and not (limited or waits or self.where(*busy, key=key))
 
     def came_back(self) -> set[int]:
         """Return the slots that became idle in this very event."""

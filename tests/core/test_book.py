@@ -402,3 +402,11 @@ def test_every_ticket_is_served_in_the_end_and_no_permit_is_spent_twice(
             market.post(name)
             market.finish(name)
     assert {name: rig.waiting for name, rig in market.rigs.items()} == {"a": [], "b": [], "k": []}
+
+
+def test_new_books_give_nothing_before_everyone_has_said_what_he_holds() -> None:
+    """After a crash of its actor: who holds permits it does not know of yet would get more."""
+    book = Book(2, expected={"one", "two", "gone"})
+    assert book.tell("one", says(0, wanted=1, since=1)) == {}
+    assert book.tell("two", says(1, size=1)) == {}
+    assert book.leave("gone") == {"one": 1}

@@ -29,6 +29,7 @@ class Truth(Said):
         self.answers = self.checks = self.opens = self.told = 0
         self.loser, self.quota = None, -1
         self.failed_now, self.touched = False, getattr(event, "resource_id", None)
+        self.idle_before = len(self.where("idle"))
         self.remember()
         before = getattr(self, f"before_{type(event).__name__.lower()}", None)
         if before is not None:
@@ -149,12 +150,12 @@ class Truth(Said):
         if self.policy.budgeted and asked is self.event:
             self.wish = True
             key = self.key_of(asked.resource_id)
-            self.sure_wish = not self.where("opening", "checking", key=key)
+            self.wish_key = key
+            self.sure_wish = self.lacks_permit(key)
 
     def deny_suspended(self, asked: on.Acquire, ticket: Ticket | None) -> None:
         assert self.suspended
         self.out_of_time(asked, ticket)
-        self.wish = self.wish or self.policy.budgeted
 
     def deny_overloaded(self, asked: on.Acquire, ticket: Ticket | None) -> None:
         assert ticket is not None
@@ -248,11 +249,10 @@ class Truth(Said):
             self.quota = min(len(self.due & set(self.line())), (len(self.line()) + 1) // 2)
         slot.background = self.checks < self.quota
         assert not slot.background or slot.number in self.due, "checked before its keepalive"
-        back = self.came_back()
         if self.suspended:
-            assert slot.background or slot.suspect or slot.number in back, "checked for a ticket"
-        if slot.number not in back:
-            self.checks += 1
+            idles = slot.number not in self.came_back()
+            assert slot.background or slot.suspect or not idles, "checked for a ticket"
+        self.checks += 1
         self.hook(slot, "checking", "check")
 
     def see_reset(self, effect: do.Reset) -> None:

@@ -257,14 +257,21 @@ def test_there_is_none_where_no_inline_hook_is_plain() -> None:
     asyncio.run(main())
 
 
-def test_it_ends_with_a_manager_that_was_dropped() -> None:
+def test_it_ends_with_a_manager_that_was_dropped_while_it_slept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watchdog, "AWAKE", 0.0)
     before = dogs()
 
     async def main() -> weakref.ref[DefaultResourceManager]:
         manager = DefaultResourceManager([ResourceSpec("db", factory=object)])
         await manager.start()
         await manager.acquire("db:a")
-        for cell in manager._root.host.cells if manager._root is not None else ():
+        root = manager._root
+        assert root is not None
+        while not root.watchdog.asleep:  # noqa: ASYNC110 - its thread brings it about
+            await asyncio.sleep(0.001)
+        for cell in root.host.cells:
             if cell.actor is not None:
                 cell.actor.unregister()  # nobody else tidies up after a manager like this one
         return weakref.ref(manager)
@@ -290,6 +297,7 @@ def test_a_process_without_a_thread_to_spare_runs_its_hooks_unwatched(
                 patch.setattr(threading.Thread, "start", refuse)
                 await manager.acquire("db:a")
             await manager.acquire("db:b")
+            assert (await manager.monitor())["types"]["db"]["errors"]["open"] == 0
 
     asyncio.run(main())
 

@@ -50,7 +50,7 @@ class Hooks:
         self._context = context
         self._report = report
         self._watchdog = watchdog
-        self._inline = inline_hooks(spec)
+        self._plain = plain_hooks(spec)
         self._keyed = spec.keyed
         self._close_timeout = spec.policy().close_timeout
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself holds tasks weakly
@@ -149,7 +149,7 @@ class Hooks:
             if run.stopped and inspect.iscoroutine(value):
                 value.close()  # given up while its thread ran
                 raise asyncio.CancelledError
-        elif run.hook in self._inline:
+        elif run.hook in self._plain:
             value = self._watchdog.run(self.spec.name, run.hook, run.slot, call)
         else:
             value = call()
@@ -323,10 +323,8 @@ def is_async(hook: Callable[..., Any]) -> bool:
     return callable_kind(hook) in ("coroutine", "async_generator", "async_context")
 
 
-def inline_hooks(spec: ResourceSpec[Any]) -> frozenset[str]:
-    """Return the hooks of this spec whose body runs on the loop and could run on a thread."""
-    if spec.offload or spec.thread_bound:
-        return frozenset()
+def plain_hooks(spec: ResourceSpec[Any]) -> frozenset[str]:
+    """Return the hooks whose body runs where they are called: on the loop, unless offloaded."""
     hooks = {
         "open": spec.factory,
         "check": spec.check,

@@ -63,8 +63,8 @@ def queue(pool: Pool, lane: Lane, event: Acquire) -> None:
     provide(pool, lane)  # nothing can be granted: nothing was idle, or others wait before it
     denial = denied_at_once(pool, lane, timeout)
     if denial is not None:
-        if pool.budgeted and timeout <= 0 and not lane.promised:
-            pool.wish = lane  # the creation it would have set off waits for a permit
+        if timeout <= 0 and not lane.promised and lacks_permit(pool, lane):
+            pool.wish = lane  # the creation it would have set off waits for it
         queueing.deny(pool, ticket, *denial, lane.error)
         settle(pool, lane)
 

@@ -57,6 +57,8 @@ def wanted(pool: Pool) -> int:
     if pool.wish is not None:
         need = max(need, 1)
     room = min(pool.cap - pool.size, pool.policy.max_opening - pool.counts[states.OPENING])
+    if pool.counts[states.ABANDONED] >= pool.cap:
+        room = 0  # with so many hooks that hang it opens nothing, and would hoard the permit
     return max(0, int(min(need, room)))
 
 

@@ -48,6 +48,8 @@ def queue_nowait(pool: Pool, event: Acquire, now: float) -> Wait | None:
         return None
     if event.priority is not None or len(pool.tickets) >= pool.max_waiting:
         return None
+    if pool.lanes[None].failures:  # there may be no attempts left: then it is not to wait
+        return None
     deadline = now + pool.patient_for
     if deadline < pool.patience:
         return None

@@ -92,11 +92,12 @@ def allot(pool: Pool, event: Allot) -> None:
     """Take the budget's word on how many slots there may be."""
     pool.permits = event.permits
     limit(pool)
-    lane, pool.wish = pool.wish, None
-    # A key nobody waits for has been forgotten; if another has come for it, it was seen to above.
-    if lane is not None and pool.lanes.get(lane.key, lane) is lane and may_open(pool, lane):
-        pool.lanes[lane.key] = lane
-        pool.open(lane)
+    wish, pool.wish = pool.wish, None
+    if wish is not None:
+        lane = pool.lanes.get(wish.key, wish)  # a key nobody waits for may be forgotten by now
+        if lane.promised <= len(lane.tickets) and may_open(pool, lane):
+            pool.lanes[lane.key] = lane
+            pool.open(lane)
 
 
 def limit(pool: Pool) -> None:
