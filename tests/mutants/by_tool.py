@@ -34,10 +34,33 @@ class Survivor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.where, self.old, self.new
 
 
+class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A way of changing a line that cannot make a difference, wherever it survives."""
+
+    old: str
+    new: str
+    why: str
+
+    def covers(self, survivor: Survivor) -> bool:
+        """Tell whether this one word is all that the mutant changes."""
+        parts = survivor.old.split(self.old)
+        return any(
+            self.old.join(parts[:n]) + self.new + self.old.join(parts[n:]) == survivor.new
+            for n in range(1, len(parts))
+        )
+
+
 class Survivors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file."""
 
+    kind: tuple[Kind, ...] = ()
     survivor: tuple[Survivor, ...] = ()
+
+    def explain(self, survivor: Survivor) -> bool:
+        """Tell whether there is a reason why it survives."""
+        if any(kind.covers(survivor) for kind in self.kind):
+            return True
+        return any(known.why for known in self.survivor if known.key == survivor.key)
 
 
 def run(only: str) -> list[str]:
@@ -47,17 +70,17 @@ def run(only: str) -> list[str]:
     one file tries everything in it.
     """
     prefix = f"{CORE}.{Path(only).stem}." if only else f"{CORE}."
-    explained = {s.key: s.why for s in load(FILE) if f"{CORE}.{s.where}".startswith(prefix)}
+    known = load(FILE)
     if not mutate(f"{prefix}*" if only else ""):
         return ["by tool: mutmut did not run to its end, see above"]
-    if not only and (again := unexplained(prefix, explained)):
+    if not only and (again := unexplained(prefix, known)):
         mutate(*again)  # a test may have been written since
-    return judge(prefix, explained)
+    return judge(prefix, known)
 
 
-def load(path: Path) -> tuple[Survivor, ...]:
+def load(path: Path) -> Survivors:
     """Read the file; whatever is wrong in it is msgspec's to say."""
-    return msgspec.toml.decode(path.read_text("utf-8"), type=Survivors).survivor
+    return msgspec.toml.decode(path.read_text("utf-8"), type=Survivors)
 
 
 def mutate(*names: str) -> bool:
@@ -97,32 +120,34 @@ def where_of(name: str) -> str:
     return f"{module}.{function.removeprefix('x_').removeprefix('xǁ').replace('ǁ', '.')}"
 
 
-def unexplained(prefix: str, explained: dict[tuple[str, str, str], str]) -> list[str]:
+def unexplained(prefix: str, known: Survivors) -> list[str]:
     """Return the names of the survivors that nobody has explained."""
     alive = [name for name, state in results(prefix).items() if state not in DEAD]
-    return [name for name in alive if look(name).key not in explained]
+    return [name for name in alive if not known.explain(look(name))]
 
 
-def judge(prefix: str, explained: dict[tuple[str, str, str], str]) -> list[str]:
+def judge(prefix: str, known: Survivors) -> list[str]:
     """Compare what survived with what is explained."""
     states = results(prefix)
     complaints: list[str] = []
     # Slow and equivalent may be taken for endless, so a timeout uses up an explanation as well.
     seen = {look(name).key for name, state in states.items() if state == "timeout"}
-    known = 0
+    explained = 0
     for name in (name for name, state in states.items() if state not in DEAD):
         survivor = look(name)
         seen.add(survivor.key)
-        if explained.get(survivor.key):
-            known += 1
+        if known.explain(survivor):
+            explained += 1
             continue
         complaints.append(f"{states[name]}: {name}")
         say(f"\n# {states[name]}: {name}\n[[survivor]]", *told(survivor))
     complaints += [
-        f"explained, but killed or gone: {' '.join(key)}" for key in explained if key not in seen
+        f"explained, but killed or gone: {' '.join(entry.key)}"
+        for entry in known.survivor
+        if entry.key not in seen and f"{CORE}.{entry.where}".startswith(prefix)
     ]
     figures = ", ".join(f"{count} {state}" for state, count in Counter(states.values()).items())
-    say(f"by tool: {len(states)} mutants: {figures}; {known} of those alive are explained")
+    say(f"by tool: {len(states)} mutants: {figures}; {explained} of those alive are explained")
     return complaints
 
 
