@@ -265,6 +265,8 @@ def test_a_snapshot_tells_ages_owners_sites_and_what_went_wrong() -> None:
     assert [t.owner for t in picture.tickets] == ["o3"] * len(picture.tickets)
     assert (picture.overdue, picture.leaked, picture.suspended) == (2, 1, True)
     assert picture.permits == math.inf
+    told = figures(rig.pool, now=9.0)
+    assert (told.overdue, told.leaked, told.oldest_lease_age) == (2, 1, 8.0)
     rig.send(on.Resume())
     assert snapshot(rig.pool, now=9.0).suspended is False
 

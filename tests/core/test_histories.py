@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pepperpy_resources.core import effects as do
@@ -17,6 +17,8 @@ from tests.core.histories import History, play, program
 
 EXAMPLES = int(os.environ.get("HISTORIES", "600"))
 SEEDS = 200
+# Whoever only asks whether a history fails, as `make mutants` does, need not see the shortest.
+PHASES = [phase for phase in Phase if phase is not Phase.shrink or "UNSHRUNK" not in os.environ]
 
 TRAITS: tuple[str, ...] = (
     "keyed=True",
@@ -34,6 +36,7 @@ programs = st.binary(min_size=80, max_size=700)
 
 @settings(
     max_examples=EXAMPLES,
+    phases=PHASES,
     deadline=None,
     derandomize="HISTORIES" not in os.environ,  # else the same for everyone
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example],

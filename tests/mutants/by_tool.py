@@ -86,7 +86,7 @@ def load(path: Path) -> Survivors:
 def mutate(*names: str) -> bool:
     """Let mutmut run, its progress on the terminal; tell whether it came to its end."""
     command = [str(MUTMUT), "run", "--max-children", str(JOBS), *filter(None, names)]
-    environment = os.environ | {"HISTORIES": HISTORIES}
+    environment = os.environ | {"HISTORIES": HISTORIES, "UNSHRUNK": "yes"}
     bounds = (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1])
     resource.setrlimit(resource.RLIMIT_AS, bounds)  # inherited
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == 0
