@@ -29,8 +29,8 @@ def check(truth: Truth) -> None:
     room: float = min(truth.cap - truth.size, truth.policy.max_opening - opening)
     if truth.draining or truth.suspended or len(truth.where("abandoned")) >= truth.cap:
         room = 0
-    lowest, highest = (max(0.0, min(need, room)) for need in (least, most))
-    assert lowest <= told.wanted <= highest, f"wants {told.wanted}, not {lowest} to {highest}"
+    least, most = (max(0, int(min(need, room))) for need in (least, most))
+    assert least <= told.wanted <= most, f"wants {told.wanted}, not {least} to {most}"
 
 
 def pooled(truth: Truth) -> tuple[int, int]:

@@ -73,19 +73,17 @@ def choose_policy(choose: Choose) -> Policy:
 class History:
     """One pool and its ground truth; every step is one event, and everything is checked after."""
 
-    def __init__(self, choose: Choose) -> None:
+    def __init__(self, choose: Choose, policy: Policy | None = None) -> None:
         self.choose = choose
         self.hurry = choose(4) > 0  # take the short way where there is one
         self.now = 100.0
-        self.policy = choose_policy(choose)
+        self.policy = choose_policy(choose) if policy is None else policy
         self.counters = Counters()
         self.pool = Pool(self.policy, self.counters)
         self.truth = Truth(self.policy)
         self.told: list[str] = []
         self.owners = [object(), object()]
         self.send(on.Restore())
-        if self.policy.budgeted:
-            self.send(on.Allot((0, 1, 3)[choose(3)]))
 
     # -- telling the pool
 
@@ -233,9 +231,8 @@ class History:
         self.send(on.Resume())
 
     def resize(self) -> None:
-        sizes = (None, 1, 2, 3, 6)
-        floors = (None,) if self.policy.keyed else (None, None, 0, 1, 2)
-        self.send(on.Resize(self.pick(sizes), self.pick(floors)))
+        floor = None if self.policy.keyed else self.pick([None, None, 0, 1, 2])
+        self.send(on.Resize(self.pick([None, 1, 2, 3, 6]), floor))
 
     def reclaim(self) -> None:
         """The owners of some leases have ended; some of these were given back meanwhile."""
@@ -329,6 +326,7 @@ def play(choose: Choose) -> History:
     history = History(choose)
     try:
         with contextlib.suppress(Over):
+            history.budget()
             while True:
                 history.step()
         history.choose = lambda n: 0

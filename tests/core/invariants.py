@@ -344,8 +344,8 @@ def counters(truth: Truth, pool: Pool) -> None:
     }
     hooks = ("open", "check", "reset", "close", "use")
     assert told.errors == {name: count[f"error {name}"] for name in hooks}
-    reasons = ["idle", "lifetime", "uses", "broken", "cleanup"]
-    reasons += ["overdue", "leaked", "resized", "shutdown"]
+    reasons: tuple[str, ...] = ("idle", "lifetime", "uses", "broken", "cleanup")
+    reasons += ("overdue", "leaked", "resized", "shutdown")
     assert told.closed == {name: count[f"closed {name}"] for name in reasons}
     assert told.opened == count["opened"]
     assert told.stale == count["stale"]

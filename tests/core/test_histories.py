@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core.machine import HANDLERS
+from tests.core import budgets
 from tests.core.histories import History, play, program
 
 EXAMPLES = int(os.environ.get("HISTORIES", "600"))
@@ -20,15 +21,9 @@ SEEDS = 200
 # Whoever only asks whether a history fails, as `make mutants` does, need not see the shortest.
 PHASES = [phase for phase in Phase if phase is not Phase.shrink or "UNSHRUNK" not in os.environ]
 
-TRAITS: tuple[str, ...] = (
-    "keyed=True",
-    "max_holders=3",
-    "order='fifo'",
-    "max_size=inf",
-    "attempts=1",
-)
-TRAITS += ("check_on_return=True", "keepalive=4", "max_uses=1", "on_overdue='revoke'")
-TRAITS += ("max_queue_delay=0.125", "budgeted=True")
+TRAITS = ["keyed=True", "max_holders=3", "order='fifo'", "max_size=inf", "attempts=1"]
+TRAITS += ["check_on_return=True", "keepalive=4", "max_uses=1", "on_overdue='revoke'"]
+TRAITS += ["max_queue_delay=0.125", "budgeted=True"]
 
 # The first numbers choose the policy; a long history has some 150 events.
 programs = st.binary(min_size=80, max_size=700)
@@ -44,6 +39,17 @@ programs = st.binary(min_size=80, max_size=700)
 @given(numbers=programs)
 def test_every_invariant_holds_after_every_event(numbers: bytes) -> None:
     play(program(numbers))
+
+
+@settings(
+    max_examples=EXAMPLES // 4,
+    deadline=None,
+    derandomize="HISTORIES" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example],
+)
+@given(numbers=st.binary(min_size=200, max_size=900))
+def test_the_law_of_a_budget_holds_after_every_event(numbers: bytes) -> None:
+    budgets.play(program(numbers))
 
 
 def test_histories_visit_everything() -> None:

@@ -34,6 +34,12 @@ def test_the_timer_is_set_with_the_lease() -> None:
     assert sorted(told) == ["lease 1", "wake 110"]
 
 
+def test_a_tick_that_comes_before_sets_the_timer_again() -> None:
+    rig = Rig(max_hold=10.0, acquire_timeout=3.0)
+    rig.hold("db:a")
+    assert rig.send_all(on.Tick(), at=3) == ["wake 10"]
+
+
 def test_a_lease_given_back_in_time_is_not_reported() -> None:
     rig = Rig(max_hold=10.0)
     rig.hold("db:a", "db:b")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from pepperpy_resources.core import events as on
+from pepperpy_resources.core.budget import Book
+from pepperpy_resources.core.effects import Demand
 from pepperpy_resources.core.nowait import acquire_nowait
 from pepperpy_resources.core.policy import Backoff
 from tests.core.rig import Rig
@@ -86,3 +90,25 @@ def test_keepalives_leave_the_idle_slots_in_order() -> None:
     rig.send(on.CheckPassed(2))
     assert list(rig.pool.idle) == [1, 2]
     assert "close 1 idle" in rig.send(on.Sweep(), at=21.0)
+
+
+def said(permits: int, size: int, wanted: int, since: float = math.inf, idle: int = 0) -> Demand:
+    """Return a type's word to its budget."""
+    return Demand(permits, size, idle, 0.0 if idle else math.inf, wanted, since)
+
+
+def test_a_permit_on_its_way_is_not_given_twice() -> None:
+    """Who has yet to hear of a permit cannot have given it up, whatever it said before."""
+    book = Book(1)
+    assert book.tell("a", said(0, 0, 1, since=5.0)) == {"a": 1}
+    assert book.tell("a", said(0, 0, 0)) == {}  # said before that permit arrived
+    assert book.tell("b", said(0, 0, 1, since=6.0)) == {}
+    assert book.tell("a", said(1, 0, 0)) == {"a": 0}  # heard it, and does not need it
+    assert book.tell("a", said(0, 0, 0)) == {"b": 1}
+
+
+def test_nobody_has_fewer_permits_than_none() -> None:
+    """A type that has yet to use its only permit gives up that one, and not a slot it has not."""
+    book = Book(1)
+    assert book.tell("a", said(1, 0, 1, since=9.0)) == {}
+    assert book.tell("b", said(0, 0, 1, since=5.0)) == {"a": 0}

@@ -139,6 +139,8 @@ class ResourceSupervisor(LoopActor):
             elif lease is not None:
                 ledger.void(lease)
             return None
+        if isinstance(message, on.Allot):
+            ledger.permits = message.permits  # the budget waits for it to be acknowledged
         if isinstance(message, on.Outcome):
             self._doom_outcome(message)
         return answer

@@ -153,6 +153,7 @@ class Root:
     def leave_budget(self, state: TypeState) -> None:
         """Free what a type that has ended held of its budget."""
         if state.budget is not None:
+            state.ledger.permits = 0.0  # should it be revived
             state.budget.deliver(Leave(state.policy.name))
 
     def find(self, name: str) -> Cell | None:

@@ -5,8 +5,7 @@ that has changed. `Book` is the budget's: from these demands it decides how many
 has; a pool takes its permits as a second limit beside its own `max_size`.
 
 Nothing is ever spent twice, whatever is still on its way: a permit that is taken back counts as
-held until the pool itself has said that it has no more than that (`Share.held`), and a pool's
-permits change again only when it has said that it heard of the last change.
+held until the pool itself has said that it has no more than that (`Share.held`).
 """
 
 from __future__ import annotations
@@ -67,8 +66,16 @@ class Share:
     """What one type has of the budget."""
 
     demand: Demand  # its own word
-    permits: int  # as last allotted
-    heard: bool = True  # and it has said so: only then they may change again
+    permits: int = 0  # as last allotted
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether it has heard of its permits: it is told one word at a time.
+
+        A type that were told to have fewer while an earlier word, to have more, is still on its
+        way would open more than it is counted with.
+        """
+        return self.permits == self.demand.permits
 
     @property
     def held(self) -> int:
@@ -108,10 +115,9 @@ class Book:
         self.expected.discard(name)
         told = int(demand.permits)
         share = self.shares.setdefault(name, Share(demand, told))
-        share.demand = demand
-        if share.heard:
+        if share.settled:
             share.permits = told  # no other word is on its way to it
-        share.heard = told == share.permits
+        share.demand = demand
         return self.divide()
 
     def leave(self, name: str) -> dict[str, int]:
@@ -123,7 +129,7 @@ class Book:
     @property
     def free(self) -> int:
         """Permits nobody has."""
-        return self.limit - sum(share.held for share in self.shares.values())
+        return max(0, self.limit - sum(share.held for share in self.shares.values()))
 
     def divide(self) -> dict[str, int]:
         """Give what is free to who has waited longest; ask for more where that is not enough."""
@@ -131,35 +137,34 @@ class Book:
             return {}
         before = {name: share.permits for name, share in self.shares.items()}
         by_wait = sorted(self.shares.values(), key=lambda share: share.demand.since)
-        reserved = 0  # for those that wait longer, but have yet to hear of their last permits
+        left = self.free
         for share in by_wait:
-            if not share.heard:
-                reserved += share.short
-            while share.heard and share.short and self.free > reserved:
-                share.permits += 1
+            given = min(share.short, left)
+            left -= given  # kept for it, if it cannot be told yet
+            if share.settled:
+                share.permits += given
         coming = self.free + sum(share.held - share.permits for share in by_wait)
         for share in by_wait:
             missing = share.short - coming
             coming = max(0, -missing)
             while missing > 0 and self.take_back(share):
                 missing -= 1
-        changed = {n: s.permits for n, s in self.shares.items() if s.permits != before[n]}
-        for name in changed:
-            self.shares[name].heard = False
-        return changed
+        after = {name: share.permits for name, share in self.shares.items()}
+        return {name: permits for name, permits in after.items() if permits != before[name]}
 
     def take_back(self, needy: Share) -> bool:
         """Take a permit from who misses it least; tell whether there was anybody."""
         giver = self.giver(needy)
         if giver is None:
             return False
-        size = giver.demand.size
-        giver.permits = giver.permits - 1 if giver.to_spare else min(giver.permits, size) - 1
+        # Of a type that spares none, a slot has to go: permits it has not used yet would not do.
+        kept = giver.permits if giver.to_spare else min(giver.permits, max(1, giver.demand.size))
+        giver.permits = kept - 1
         return True
 
     def giver(self, needy: Share) -> Share | None:
         """Return who is to give one up: unused first, then idle longest, then waiting least."""
-        others = [share for share in self.shares.values() if share.heard and share.permits > 0]
+        others = [share for share in self.shares.values() if share.settled and share.permits > 0]
         for share in others:
             if share.to_spare:
                 return share

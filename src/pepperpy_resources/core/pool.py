@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from enum import StrEnum
 from itertools import takewhile
-from typing import Any
+from typing import Any, cast
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import states
@@ -377,11 +377,11 @@ class Pool:
 
     def put_first(self, slot: Slot) -> None:
         """Put an idle slot before all that were used later: it is not to be handed out sooner."""
-        if isinstance(self.idle, OrderedDict):
-            older = takewhile(lambda other: other.used < slot.used, self.idle.values())
-            first = [other.number for other in older]
-            for number in (slot.number, *reversed(first)):
-                self.idle.move_to_end(number, last=False)
+        idle = cast("OrderedDict[int, Slot]", self.idle)  # as it is with a keepalive
+        older = takewhile(lambda other: other.used < slot.used, idle.values())
+        first = [other.number for other in older]
+        for number in (slot.number, *reversed(first)):
+            idle.move_to_end(number, last=False)
 
     def next_idle(self, lane: Lane) -> Slot | None:
         """Return the idle slot whose turn it is."""
