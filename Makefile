@@ -17,7 +17,7 @@ unexport PYTHONHOME
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-profile compare-reliability format clean lint format-check types coverage core-coverage wheel
+.PHONY: help demo test check bench bench-profile compare-reliability mutants format clean lint format-check types coverage core-coverage wheel
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,12 +90,16 @@ bench-profile: $(VENV)/.bench ## count the bytecodes of one cycle, by function
 compare-reliability: $(VENV)/.reliability ## run scripted mishaps against the peers, write docs/reliability.md
 	@$(PY) -m benchmarks.reliability --write docs/reliability.md
 
+# Half an hour on two cores. mutants/ remembers what is done; deleting it begins anew.
+mutants: $(VENV)/.mutants ## mutate guards and the core, and see that tests notice; ONLY=core/queueing.py for one file
+	@$(PY) -m tests.mutants $(ONLY)
+
 format: $(VENV)/.check ## format the code and mend what ruff can mend
 	$(PY) -m ruff check --fix-only .
 	$(PY) -m ruff format .
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) dist build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) dist build mutants .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up: one stamp for the environment, one for each set of dependencies ----------------
@@ -117,6 +121,6 @@ $(VENV)/.base: pyproject.toml $(VENV)/.made
 	@echo "installing pepperpy-resources into $(VENV)"
 	@$(PIP) --editable . && touch $@
 
-$(VENV)/.test $(VENV)/.check $(VENV)/.bench $(VENV)/.reliability: $(VENV)/.%: pyproject.toml $(VENV)/.base
+$(VENV)/.test $(VENV)/.check $(VENV)/.bench $(VENV)/.reliability $(VENV)/.mutants: $(VENV)/.%: pyproject.toml $(VENV)/.base
 	@echo "installing what '$*' needs into $(VENV)"
 	@$(PIP) --editable '.[$*]' && touch $@

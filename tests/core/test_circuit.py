@@ -5,6 +5,8 @@ Here a creation may fail twice; the backoff is then 1 s, then 2, then 4, at most
 
 from __future__ import annotations
 
+import math
+
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core.policy import Backoff
@@ -156,3 +158,13 @@ def test_a_key_forgotten_before_its_timer_comes_is_nobody_s_concern() -> None:
     assert rig.send(on.Cancel(1), at=1) == ["drop 1"]  # its Tick is late
     assert rig.pool.lanes == {}
     assert rig.tick(at=1) == []
+
+
+def test_a_key_that_was_forgotten_wakes_nobody_again() -> None:
+    rig = Rig(keyed=True, backoff=TWICE)
+    rig.acquire("db:a", timeout=math.inf)
+    rig.send(on.Cancel(1))
+    rig.send(on.OpenFailed(1))
+    assert rig.send_all(on.Tick(), at=1) == ["wake 11"]  # 1 s, and the longest backoff
+    assert rig.send_all(on.Tick(), at=11) == []
+    assert rig.pool.lanes == {}

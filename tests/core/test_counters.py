@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from pepperpy_resources.core import events as on
@@ -246,6 +248,27 @@ def test_a_snapshot_shows_the_pool_as_it_stands() -> None:
     assert picture.generation == 1
     rig.send(on.Shut())
     assert snapshot(rig.pool, now=7.0).draining
+
+
+def test_a_snapshot_tells_ages_owners_sites_and_what_went_wrong() -> None:
+    rig = Rig(max_size=2, max_hold=3.0, on_overdue="report")
+    rig.acquire("db:a", at=1, owner="o1", site="s1")
+    rig.opened(1, at=1)
+    rig.acquire("db:b", at=1, owner="o2", site="s2")
+    rig.opened(2, at=1)
+    rig.acquire("db:c", at=2, owner="o3", site="s3")
+    rig.tick(at=4)  # both are overdue
+    rig.send(on.Reclaim((2,)))
+    rig.send(on.Suspend())
+    picture = snapshot(rig.pool, now=9.0)
+    assert [(x.age, x.owner, x.site) for x in picture.leases if x.epoch == 1] == [(8.0, "o1", "s1")]
+    assert [t.owner for t in picture.tickets] == ["o3"] * len(picture.tickets)
+    assert (picture.overdue, picture.leaked, picture.suspended) == (2, 1, True)
+    assert picture.permits == math.inf
+    told = figures(rig.pool, now=9.0)
+    assert (told.overdue, told.leaked, told.oldest_lease_age) == (2, 1, 8.0)
+    rig.send(on.Resume())
+    assert snapshot(rig.pool, now=9.0).suspended is False
 
 
 def test_figures_are_a_copy() -> None:

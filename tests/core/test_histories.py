@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pepperpy_resources.core import effects as do
@@ -18,6 +18,8 @@ from tests.core.histories import History, play, program
 
 EXAMPLES = int(os.environ.get("HISTORIES", "600"))
 SEEDS = 200
+# Whoever only asks whether a history fails, as `make mutants` does, need not see the shortest.
+PHASES = [phase for phase in Phase if phase is not Phase.shrink or "UNSHRUNK" not in os.environ]
 
 TRAITS = ["keyed=True", "max_holders=3", "order='fifo'", "max_size=inf", "attempts=1"]
 TRAITS += ["check_on_return=True", "keepalive=4", "max_uses=1", "on_overdue='revoke'"]
@@ -29,6 +31,7 @@ programs = st.binary(min_size=80, max_size=700)
 
 @settings(
     max_examples=EXAMPLES,
+    phases=PHASES,
     deadline=None,
     derandomize="HISTORIES" not in os.environ,  # else the same for everyone
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example],

@@ -228,6 +228,7 @@ LONG = [1, [2, {"three": (4.0, None, b"5", True)}]]
         ({"a": 1}, None, False),
         ({"a": 1}, {"a": True}, False),
         ({"a": 1}, {"a": 1.0}, False),
+        ({"a": float("1.5")}, {"a": float("1.5")}, True),  # two objects
         ({"a": LONG}, {"a": [1, [2, {"three": (4.0, None, b"5", True)}]]}, True),
         ({"a": LONG}, {"a": [1, [2, {"three": (4.0, None, b"6", True)}]]}, False),
         ({"a": [1, 2]}, {"a": [1]}, False),
@@ -271,8 +272,13 @@ def test_cyclic_and_very_deep_keywords_are_unlike_but_do_no_harm() -> None:
     def nested(depth: int) -> list[Any]:
         return [nested(depth - 1)] if depth else []
 
+    def inside(depth: int) -> dict[str, Any]:
+        return {"a": inside(depth - 1)} if depth else {}
+
     assert not alike({"a": ring()}, {"a": ring()})
     assert not alike({"a": nested(DEEPEST + 1)}, {"a": nested(DEEPEST + 1)})
     assert alike({"a": nested(DEEPEST - 1)}, {"a": nested(DEEPEST - 1)})
+    assert not alike(inside(DEEPEST + 1), inside(DEEPEST + 1))
+    assert alike(inside(DEEPEST - 1), inside(DEEPEST - 1))
     same = ring()
     assert alike({"a": same}, {"a": same})

@@ -88,6 +88,13 @@ def test_a_restored_slot_keeps_its_age() -> None:
     assert rig.send(on.Sweep(), at=10) == ["close 1 lifetime"]
 
 
+def test_chance_shortens_the_lifetime_of_a_restored_slot() -> None:
+    restore = on.Restore((saved(1),), last_slot=1, chance=0.5)
+    rig = Rig(restore, max_lifetime=100.0, lifetime_jitter=0.4)  # 100 × (1 − 0.4 × 0.5)
+    assert rig.send(on.Sweep(), at=79.9) == []
+    assert rig.send(on.Sweep(), at=80) == ["close 1 lifetime"]
+
+
 @pytest.mark.parametrize(
     ("hook", "outcome"),
     [

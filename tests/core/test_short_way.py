@@ -82,6 +82,7 @@ def test_a_returned_slot_is_laid_by_or_handed_over() -> None:
     assert returned is not None
     assert returned == (second, rig.pool.leases[3])
     assert (rig.pool.leases[3].resource_id, rig.pool.leases[3].ticket) == ("db:c", 2)
+    assert rig.pool.leases[3].resource == "r1"
     assert rig.counters.wait_seconds.total == 2.0
     assert rig.counters.use_seconds.total == 4.0
 
@@ -93,6 +94,15 @@ def test_a_ticket_served_on_the_short_way_leaves_no_deadline_behind() -> None:
     assert release_nowait(rig.pool, on.Release("db:a"), 1.0) is not None
     assert len(rig.pool.ticket_deadlines) == 0
     assert rig.tick(at=5) == []
+
+
+def test_a_ticket_whose_time_is_up_keeps_its_place_for_the_long_way() -> None:
+    rig = Rig(max_size=1)
+    rig.hold("db:a")
+    rig.acquire("db:b", timeout=1.0)
+    rig.acquire("db:c")
+    assert release_nowait(rig.pool, on.Release("db:a"), 1.0) is None  # its Tick is late
+    assert rig.waiting == [2, 3]
 
 
 # -- where it must not go

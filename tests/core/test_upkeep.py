@@ -206,8 +206,11 @@ def test_ready_is_refused_by_a_drain() -> None:
 
 def test_ready_while_draining_is_refused() -> None:
     rig = Rig(min_idle=1)
+    rig.send(on.Ready())
     rig.send(on.Drain())
+    assert do.Deny(1, do.Why.CLOSED, "db") in rig.effects
     assert rig.send(on.Ready()) == ["deny closed"]
+    assert do.Deny(0, do.Why.CLOSED, "db") in rig.effects
 
 
 def test_ready_can_be_taken_back() -> None:
@@ -215,6 +218,16 @@ def test_ready_can_be_taken_back() -> None:
     rig.send(on.Ready())
     assert rig.send(on.Cancel(1)) == ["drop 1"]
     assert rig.pool.unready == []
+    assert rig.counters.stale == 0
+
+
+def test_so_can_an_evict() -> None:
+    rig = Rig()
+    rig.idle(2)
+    assert rig.send(on.Evict("db:"))[-1] == "wait"
+    assert rig.send(on.Cancel(rig.pool.last_ticket)) == [f"drop {rig.pool.last_ticket}"]
+    assert rig.send(on.Closed(1)) == ["gone 1"]
+    assert rig.send(on.Closed(2)) == ["gone 2"]
     assert rig.counters.stale == 0
 
 
