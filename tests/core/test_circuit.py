@@ -155,6 +155,7 @@ def test_a_key_forgotten_before_its_timer_comes_is_nobody_s_concern() -> None:
     rig = Rig(keyed=True, backoff=Backoff(min=1.0, jitter=0.0))
     rig.acquire("db:a")
     rig.send(on.OpenFailed(1))
+    rig.send(on.OpenFailed(2))
     assert rig.send(on.Cancel(1), at=1) == ["drop 1"]  # its Tick is late
     assert rig.pool.lanes == {}
     assert rig.tick(at=1) == []
