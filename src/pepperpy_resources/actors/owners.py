@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from pepperpy_resources.actors.host import log
-from pepperpy_resources.actors.refusals import owner_name, where
+from pepperpy_resources.actors.refusals import is_task, owner_name, where
 from pepperpy_resources.core import states
 from pepperpy_resources.core.deadlock import Crowd, stuck
 from pepperpy_resources.core.effects import Lease
@@ -47,9 +47,7 @@ def has_ended(lease: Lease) -> bool:
     """Tell whether the lease's owner is a task that has ended."""
     owner = lease.acquire.owner
     # By the class, not the object: a subclass's own `done` would be user code inside a turn.
-    if not isinstance(owner, asyncio.Task):
-        return False
-    return asyncio.Task.done(owner)  # pyright: ignore[reportUnknownMemberType]
+    return is_task(owner) and asyncio.Task.done(owner)
 
 
 def deadlocked(types: Iterable[TypeState]) -> set[str]:
@@ -69,10 +67,7 @@ def crowd(state: TypeState) -> Crowd:
     """Return who holds and who waits, by identity; a holder that is no task is unknown."""
     owners = [lease.owner for lease in state.pool.leases.values()]
     waiters = {id(ticket.event.owner) for ticket in state.pool.tickets.values()}
-    tasks: list[asyncio.Task[Any] | None] = [
-        owner if isinstance(owner, asyncio.Task) else None for owner in owners
-    ]
-    holders = [None if task is None else id(task) for task in tasks]
+    holders = [id(owner) if is_task(owner) else None for owner in owners]
     return Crowd(holders, waiters - {id(None)})
 
 
@@ -132,7 +127,7 @@ def taken_at(lease: Lease) -> str:
 
 def standing_at(owner: Any) -> str:
     """Return the stack of a task that has not ended, "" for anything else."""
-    if not isinstance(owner, asyncio.Task) or owner.done():
+    if not is_task(owner) or owner.done():
         return ""
     frames: list[str] = []
     for frame in owner.get_stack():
