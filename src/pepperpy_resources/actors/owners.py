@@ -39,7 +39,9 @@ class OwnerWatch:
         leases = self._ledger.leases
         if not self._left:
             self._left = list(leases)
-        looked, self._left = self._left[:AT_ONCE], self._left[AT_ONCE:]
+            self._left.reverse()  # what is taken off the end costs nothing, however many are left
+        looked = self._left[: -AT_ONCE - 1 : -1]
+        del self._left[-AT_ONCE:]
         return tuple(epoch for epoch in looked if epoch in leases and has_ended(leases[epoch]))
 
 
@@ -58,8 +60,10 @@ def deadlocked(types: Iterable[TypeState]) -> set[str]:
 def is_full(state: TypeState) -> bool:
     """Tell whether only a release can serve those who wait for this type."""
     pool = state.pool
-    if pool.keyed or not pool.tickets or pool.idle or len(pool.leases) > AT_ONCE:
+    if pool.keyed or not pool.tickets or pool.idle:
         return False
+    if len(pool.leases) > AT_ONCE or len(pool.tickets) > AT_ONCE:
+        return False  # too many to look through
     return pool.size >= pool.max_size and not any(pool.counts[busy] for busy in BUSY)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from asyncio import Future
+from asyncio import Future, TimerHandle
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +36,7 @@ class Performer:
         self.ledger = state.ledger
         self.hooks = state.hooks
         self.look_at = -math.inf  # when to look for ended owners again, if someone has to wait
+        self.look_timer: TimerHandle | None = None
         self.returned: list[int] = []  # slots whose lease ended in the turn that runs
 
     def perform(self, effects: list[do.Effect], message: on.Event, reply: Any) -> Any:
@@ -71,9 +72,8 @@ class Performer:
         """Keep the asker for a later event."""
         ledger, ticket = self.ledger, effect.ticket
         ledger.last_ticket = ticket
-        if effect.since >= self.look_at and ledger.leases:
-            self.look_at = effect.since + LOOK_EVERY
-            self.state.cell.deliver(Look())
+        if self.look_timer is None and ledger.leases:
+            self.look_soon(effect.since)
         if reply is ASK:
             promise = Promise(Future(loop=self.state.loop), ticket)
             ledger.waiting[ticket] = promise, effect
@@ -85,6 +85,25 @@ class Performer:
         if reply.withdrawn:  # by another thread, before this turn
             self.state.cell.deliver(on.Cancel(ticket))
         return LATER
+
+    def look_soon(self, now: float) -> None:
+        """Look for ended owners now, or as soon as a second has passed since the last look.
+
+        While anybody waits there is always a next look: whoever holds what they wait for may end
+        at any time, and no later acquire need come by.
+        """
+        if now >= self.look_at:
+            self.look_at = now + LOOK_EVERY
+            self.state.cell.deliver(Look())
+        elif self.look_timer is None:
+            self.look_timer = self.state.loop.call_at(self.look_at, self.look_again)
+
+    def look_again(self) -> None:
+        """Look, unless the type has ended or nobody waits any more."""
+        self.look_timer = None
+        pool = self.state.pool
+        if self.state.cell.epitaph is None and self.ledger.leases and pool.tickets:
+            self.look_soon(max(self.state.now(), self.look_at))
 
     def deny(self, effect: do.Deny, *_: Any) -> Any:
         """Refuse, with an error a person can act on."""

@@ -58,6 +58,7 @@ class ResourceSupervisor(LoopActor):
                 answer = self.turn(ticket.event, reply)
                 if answer is not LATER:
                     reply.resolve(answer)
+        self._look_again()
 
     def turn(self, message: Any, reply: Any) -> Any:
         """Let one event happen, perform what follows from it, return the answer."""
@@ -97,10 +98,10 @@ class ResourceSupervisor(LoopActor):
 
     def _note(self, kind: type[on.Event]) -> None:
         """Do what goes with an event but is not the machine's business."""
-        if kind is on.Sweep:
-            self.cell.deliver(Look())
-        else:
+        if kind is not on.Sweep:
             self.ledger.draining = self.state.parked is None
+        if kind is not on.Shut:
+            self.cell.deliver(Look())  # a drain waits for nobody who will never release
 
     def _look(self) -> None:
         """Reclaim what ended owners left behind; see whether the others wait for each other."""
@@ -108,6 +109,11 @@ class ResourceSupervisor(LoopActor):
         if ended:
             self.turn(on.Reclaim(ended), None)
         self.state.look_around()
+        self._look_again()
+
+    def _look_again(self) -> None:
+        if self.pool.tickets and self.leases:
+            self.performer.look_soon(self._now())
 
     def _watched(self, message: Any, effects: list[Effect], reply: Any) -> Any:
         """Perform the effects and tell of them; of a turn that crashes, only the crash is told."""
