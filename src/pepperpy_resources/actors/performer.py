@@ -199,7 +199,8 @@ class Performer:
     def demand(self, effect: do.Demand, *_: Any) -> None:
         """Tell the budget what this type has and wants."""
         if self.state.budget is not None:
-            self.state.budget.deliver(Claim(self.state.policy.name, effect))
+            claim = Claim(self.state.policy.name, effect, self.ledger.inquiry)
+            self.state.budget.deliver(claim)
 
     def wake(self, effect: do.Wake, *_: Any) -> None:
         """Set the type's one timer."""

@@ -158,7 +158,14 @@ class Root:
             self.end_child(child)
         state.hooks.workers.stop()
         self.leave_budget(state)
+        self.end_unused_budget(state)
         self.types_changed()
+
+    def end_unused_budget(self, state: TypeState) -> None:
+        """End the budget of a type that was the last to name it: the next may have other limits."""
+        users = {other.budget for other in self.types.values()}
+        if state.budget is not None and state.budget not in users:
+            self.end_child(self.children.pop(state.budget.path))
 
     def leave_budget(self, state: TypeState) -> None:
         """Free what a type that has ended held of its budget."""

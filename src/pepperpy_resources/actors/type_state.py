@@ -119,6 +119,8 @@ class TypeState:
         for lease in ledger.leases.values():
             ledger.end_late(lease)
         ledger.leases.clear()
+        if ledger.permits is not None:
+            ledger.permits = 0.0  # its budget gives them to others
         for number, entry in tuple(ledger.entries.items()):
             if entry.run is not None and entry.run.hook == "open":
                 self.hooks.cancel(entry)  # what is born all the same is closed by `report`

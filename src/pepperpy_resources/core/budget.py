@@ -35,6 +35,7 @@ def tell_budget(pool: Pool) -> None:
         idle_since=math.inf if idle is None else idle.used,
         wanted=wanted(pool),
         since=math.inf if oldest is None else oldest.since - head_start,
+        lent=pool.leased + pool.counts[states.DETACHED],
     )
     if demand != pool.demand:
         pool.demand = demand
@@ -72,6 +73,16 @@ class Share:
     def held(self) -> int:
         """Permits that nobody else can have: given, or not yet given up."""
         return max(self.permits, int(self.demand.permits), self.demand.size)
+
+    @property
+    def soon(self) -> int:
+        """Permits it is to give up and will have given up as soon as hooks have ended."""
+        return self.held - max(self.permits, self.demand.lent)
+
+    @property
+    def lent(self) -> int:
+        """Permits it is to give up, but only when borrowers have given slots back."""
+        return max(0, self.demand.lent - self.permits)
 
     @property
     def short(self) -> int:
@@ -135,36 +146,62 @@ class Book:
                 reserved += share.short
             while share.heard and share.short and self.free > reserved:
                 share.permits += 1
-        coming = self.free + sum(share.held - share.permits for share in by_wait)
-        for share in by_wait:
-            missing = share.short - coming
-            coming = max(0, -missing)
-            while missing > 0 and self.take_back(share):
-                missing -= 1
+        self.collect(by_wait)
         changed = {n: s.permits for n, s in self.shares.items() if s.permits != before[n]}
         for name in changed:
             self.shares[name].heard = False
         return changed
 
-    def take_back(self, needy: Share) -> bool:
-        """Take a permit from who misses it least; tell whether there was anybody."""
-        giver = self.giver(needy)
-        if giver is None:
-            return False
-        size = giver.demand.size
-        giver.permits = giver.permits - 1 if giver.to_spare else min(giver.permits, size) - 1
-        return True
+    def collect(self, by_wait: list[Share]) -> None:
+        """Ask back what those who wait are still short of, beyond what was asked back before.
 
-    def giver(self, needy: Share) -> Share | None:
-        """Return who is to give one up: unused first, then idle longest, then waiting least."""
-        others = [share for share in self.shares.values() if share.heard and share.permits > 0]
+        What is lent out may be long in coming: it stops nobody from taking what idles meanwhile.
+        What nobody waits for any more is left to whoever has it.
+        """
+        soon = self.free + sum(share.soon for share in by_wait)
+        later = sum(share.lent for share in by_wait)
+        for share in by_wait:
+            missing = share.short - soon
+            soon = max(0, -missing)
+            while missing > 0 and take_back(self.unused(share)):
+                missing -= 1
+            if share.demand.since == math.inf:
+                continue  # nobody gives up what is lent for its min_idle
+            later -= (covered := max(0, min(missing, later)))
+            missing -= covered
+            while missing > 0 and take_back(self.busy(share)):
+                missing -= 1
+        for share in by_wait:
+            if share.heard:
+                later -= (left := max(0, min(share.lent, later)))
+                share.permits += left
+
+    def givers(self) -> list[Share]:
+        """Return who can give one up."""
+        return [share for share in self.shares.values() if share.heard and share.permits > 0]
+
+    def unused(self, needy: Share) -> Share | None:
+        """Return who has a permit unused; else who has a slot idle, the longest."""
+        others = self.givers()
         for share in others:
             if share.to_spare and share is not needy:
                 return share
         if needy.demand.since == math.inf:
             return None  # it only fills up towards min_idle: nobody closes anything for that
         idle = [share for share in others if share.idles]
-        if idle:
-            return min(idle, key=lambda share: share.demand.idle_since)
-        busy = [share for share in others if share.demand.since > needy.demand.since + PATIENCE]
+        return min(idle, key=lambda share: share.demand.idle_since, default=None)
+
+    def busy(self, needy: Share) -> Share | None:
+        """Return whose acquires wait least, if that is well less than the needy one's."""
+        patient = needy.demand.since + PATIENCE
+        busy = [share for share in self.givers() if share.demand.since > patient]
         return max(busy, key=lambda share: share.demand.since, default=None)
+
+
+def take_back(giver: Share | None) -> bool:
+    """Take a permit from who misses it least; tell whether there was anybody."""
+    if giver is None:
+        return False
+    unused = giver.permits - 1
+    giver.permits = unused if giver.to_spare else min(unused, giver.demand.size - 1)
+    return True
