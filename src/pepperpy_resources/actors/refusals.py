@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from pepperpy_resources.core.pool import Pool
 
 
-MANY = 1000  # leases or tickets that are too many to be looked through for one error
+# Leases or tickets that are too many to be looked through for one error: as many as time out in one
+# turn may each be looked for among as many.
+MANY = 200
 
 ASYNCIO_EVENTS = asyncio.events.__file__
 
@@ -101,7 +103,7 @@ def timed_out(pool: Pool, deny: Deny) -> ResourceError:
         cause = type(deny.error).__name__
         hint = f"Creations fail with {cause} (see the cause): mend what the factory connects to"
     elif pool.max_size < pool.cap:
-        hint = "The other types of its budget hold the rest: raise the budget's limit"
+        hint = "Its budget gives it no more: hold leases for less time, or raise the budget's limit"
     else:
         hint = "Hold leases for less time, raise max_size, or wait longer (acquire_timeout)"
     kind = AcquireTimeout if deny.error is None else BackendDown
