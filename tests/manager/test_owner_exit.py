@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -297,5 +298,36 @@ def test_a_stop_does_not_wait_for_who_has_ended(end: Callable[..., Any]) -> None
             await leak(manager, "db:a")
             assert (await timed(end(manager)))[0] == 0.0
             backend.assert_all_closed()
+
+    run(main())
+
+
+def test_the_longer_somebody_waits_the_seldomer_it_is_looked(looked_at: list[float]) -> None:
+    async def main() -> None:
+        endless = {"idle_timeout": math.inf, "max_lifetime": math.inf}  # nothing to sweep for
+        spec = Backend().spec(max_size=1, **endless)
+        async with serving(spec, cleanup_interval=1000 * HOUR) as manager:
+            holder = leak(manager, "db:a", after=24 * HOUR)
+            await settled()
+            seconds, _ = await timed(manager.acquire("db:b", timeout=math.inf))
+            assert holder.done()
+            assert 24 * HOUR <= seconds <= 24 * HOUR * 17 / 16 + 1.0
+            assert len(looked_at) < 300
+
+    run(main())
+
+
+def test_who_comes_late_has_not_to_wait_for_a_seldom_look() -> None:
+    async def main() -> None:
+        async with serving(Backend().spec(max_size=1), cleanup_interval=HOUR) as manager:
+            holder = leak(manager, "db:a", after=600.0)
+            await settled()
+            waiting = asyncio.create_task(timed(manager.acquire("db:b", timeout=math.inf)))
+            await asyncio.sleep(601.0)
+            late = asyncio.create_task(manager.acquire("db:c", timeout=2.0))
+            seconds, _ = await waiting
+            assert seconds <= 602.0
+            await manager.release("db:b")
+            await asyncio.gather(late, holder)
 
     run(main())

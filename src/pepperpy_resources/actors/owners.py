@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 1000  # leases looked at in one turn; a type with more has its others looked at later
 LOOK_EVERY = 1.0  # seconds between two looks, at least, however many acquires have to wait
+LOOK_SELDOMER = 1 / 16  # of what the oldest has waited already: who waits for days costs nothing
 
 BUSY = (states.OPENING, states.CHECKING, states.RESETTING, states.CLOSING)
 

@@ -14,7 +14,12 @@ from pepperpy_resources.actors.blame import blamed
 from pepperpy_resources.actors.budget import Claim
 from pepperpy_resources.actors.host import ASK, LATER, say
 from pepperpy_resources.actors.ledger import Entry
-from pepperpy_resources.actors.owners import LOOK_EVERY, report_leaked, report_overdue
+from pepperpy_resources.actors.owners import (
+    LOOK_EVERY,
+    LOOK_SELDOMER,
+    report_leaked,
+    report_overdue,
+)
 from pepperpy_resources.actors.refusals import refusal
 from pepperpy_resources.actors.reply import Failure, Promise
 from pepperpy_resources.actors.type_state import TypeState
@@ -72,7 +77,7 @@ class Performer:
         """Keep the asker for a later event."""
         ledger, ticket = self.ledger, effect.ticket
         ledger.last_ticket = ticket
-        if self.look_timer is None and ledger.leases:
+        if ledger.leases and (self.look_timer is None or effect.since >= self.look_at):
             self.look_soon(effect.since)
         if reply is ASK:
             promise = Promise(Future(loop=self.state.loop), ticket)
@@ -96,7 +101,10 @@ class Performer:
             self.look_at = now + LOOK_EVERY
             self.state.cell.deliver(Look())
         elif self.look_timer is None:
-            self.look_timer = self.state.loop.call_at(self.look_at, self.look_again)
+            oldest = next(iter(self.state.pool.tickets.values()), None)
+            waited = now - oldest.since if oldest is not None else 0.0
+            at = max(self.look_at, now + waited * LOOK_SELDOMER)
+            self.look_timer = self.state.loop.call_at(at, self.look_again)
 
     def look_again(self) -> None:
         """Look, unless the type has ended or nobody waits any more."""
