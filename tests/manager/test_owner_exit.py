@@ -304,7 +304,10 @@ def test_a_stop_does_not_wait_for_who_has_ended(end: Callable[..., Any]) -> None
 
 def test_the_longer_somebody_waits_the_seldomer_it_is_looked(looked_at: list[float]) -> None:
     async def main() -> None:
-        endless = {"idle_timeout": math.inf, "max_lifetime": math.inf}  # nothing to sweep for
+        endless: dict[str, Any] = {
+            "idle_timeout": math.inf,
+            "max_lifetime": math.inf,
+        }  # nothing to sweep for
         spec = Backend().spec(max_size=1, **endless)
         async with serving(spec, cleanup_interval=1000 * HOUR) as manager:
             holder = leak(manager, "db:a", after=24 * HOUR)
