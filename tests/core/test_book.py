@@ -33,16 +33,6 @@ def held(book: Book) -> int:
     return sum(share.held for share in book.shares.values())
 
 
-def test_taking_back_tells_whether_there_was_anybody() -> None:
-    book = Book(1)
-    book.tell("a", says(wanted=1, since=0))
-    book.tell("a", says(1))
-    book.tell("b", says(wanted=1, since=5))
-    assert not book.take_back(book.shares["b"])  # all of a's is in use
-    book.tell("a", says(1, idle=1, idle_since=0))
-    assert book.shares["a"].permits == 0
-
-
 # -- what is free
 
 
