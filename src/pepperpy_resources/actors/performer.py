@@ -36,6 +36,7 @@ class Performer:
         self.ledger = state.ledger
         self.hooks = state.hooks
         self.look_at = -math.inf  # when to look for ended owners again, if someone has to wait
+        self.look_planned = False  # a timer will look then: someone has had to wait since
         self.returned: list[int] = []  # slots whose lease ended in the turn that runs
 
     def perform(self, effects: list[do.Effect], message: on.Event, reply: Any) -> Any:
@@ -71,9 +72,11 @@ class Performer:
         """Keep the asker for a later event."""
         ledger, ticket = self.ledger, effect.ticket
         ledger.last_ticket = ticket
-        if effect.since >= self.look_at and ledger.leases:
-            self.look_at = effect.since + LOOK_EVERY
-            self.state.cell.deliver(Look())
+        if effect.since >= self.look_at:
+            self.look(effect.since)
+        elif not self.look_planned:  # or who comes just after a look would wait for a sweep
+            self.look_planned = True
+            self.state.loop.call_at(self.look_at, self.look_again)
         if reply is ASK:
             promise = Promise(Future(loop=self.state.loop), ticket)
             ledger.waiting[ticket] = promise, effect
@@ -85,6 +88,17 @@ class Performer:
         if reply.withdrawn:  # by another thread, before this turn
             self.state.cell.deliver(on.Cancel(ticket))
         return LATER
+
+    def look(self, now: float) -> None:
+        """Look for ended owners and deadlocks; not again within the next second."""
+        if self.ledger.leases:
+            self.look_at = now + LOOK_EVERY
+            self.state.cell.deliver(Look())
+
+    def look_again(self) -> None:
+        """Look for the sake of those who have had to wait since the last look."""
+        self.look_planned = False
+        self.look(self.look_at)
 
     def deny(self, effect: do.Deny, *_: Any) -> Any:
         """Refuse, with an error a person can act on."""
