@@ -137,11 +137,10 @@ def taken_at(lease: Lease) -> str:
 
 def standing_at(owner: Any) -> str:
     """Return the stack of a task that has not ended, "" for anything else."""
-    task: asyncio.Task[Any] | None = owner if isinstance(owner, asyncio.Task) else None
-    if task is None or task.done():
+    if not isinstance(owner, asyncio.Task) or owner.done():
         return ""
     lines: list[str] = []
-    for frame in frames_of(task)[-DEEPEST:]:
+    for frame in frames_of(owner)[-DEEPEST:]:  # pyright: ignore[reportUnknownArgumentType]
         lines += traceback.format_list(traceback.extract_stack(frame, limit=1))
     return f"\nits holder is at:\n{''.join(lines)}".rstrip() if lines else ""
 
