@@ -49,7 +49,7 @@ def test_two_types_each_of_whose_holders_waits_for_the_other(
     (text,) = warnings(caplog)
     assert text.startswith("deadlock in db, llm: every holder is itself waiting")
     for holder, name in (("left", "db"), ("right", "llm")):
-        assert f"\n  {name}: task '{holder}' holds '{name}'\nacquired at " in text
+        assert f"\n  task '{holder}' holds '{name}'\nacquired at " in text
     assert text.count(" in crossing") == 4  # where each took it, and where each is now
     assert text.count("async with manager.lease(second") == 2
 

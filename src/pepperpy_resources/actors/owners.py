@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Iterable, Sequence
+from types import CoroutineType, FrameType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 AT_ONCE = 1000  # leases looked at in one turn; a type with more has its others looked at later
 LOOK_EVERY = 1.0  # seconds between two looks, while acquires wait; without any, sweeps look
 LOOK_SELDOMER = 1 / 16  # of what the oldest has waited already: who waits for days costs nothing
+
+DEEPEST = 30  # innermost frames of a holder that are shown
+# Where a coroutine or generator stands, and what it waits for.
+STEPS = {CoroutineType: ("cr_frame", "cr_await"), GeneratorType: ("gi_frame", "gi_yieldfrom")}
 
 BUSY = (states.OPENING, states.CHECKING, states.RESETTING, states.CLOSING)
 
@@ -149,7 +154,21 @@ def standing_at(owner: Any) -> str:
     """Return the stack of a task that has not ended, "" for anything else."""
     if not is_task(owner) or owner.done():
         return ""
-    frames: list[str] = []
-    for frame in owner.get_stack():
-        frames += traceback.format_list(traceback.extract_stack(frame, limit=1))
-    return f"\nits holder is at:\n{''.join(frames)}".rstrip() if frames else ""
+    lines: list[str] = []
+    for frame in frames_of(owner)[-DEEPEST:]:  # pyright: ignore[reportUnknownArgumentType]
+        lines += traceback.format_list(traceback.extract_stack(frame, limit=1))
+    return f"\nits holder is at:\n{''.join(lines)}".rstrip() if lines else ""
+
+
+def frames_of(task: asyncio.Task[Any]) -> list[FrameType]:
+    """Return where a task stands, outermost first.
+
+    The task itself tells only the outermost frame of a coroutine that is suspended.
+    """
+    frames: list[FrameType] = []
+    step: Any = task.get_coro()
+    while (names := STEPS.get(step.__class__)) is not None:
+        frame, step = getattr(step, names[0]), getattr(step, names[1])
+        if frame is not None:
+            frames.append(frame)
+    return frames or task.get_stack()

@@ -65,8 +65,9 @@ class Performer:
         """Keep the asker for a later event."""
         ledger, ticket = self.ledger, effect.ticket
         ledger.last_ticket = ticket
-        if not self.state.looks_soon:
-            self.state.look_soon()
+        state = self.state
+        if not state.looks_soon and (ledger.leases or state.next_look is None):
+            state.look_soon()
         if reply is ASK:
             promise = Promise(Future(loop=self.state.loop), ticket)
             ledger.waiting[ticket] = promise, effect

@@ -157,7 +157,10 @@ def queue_full(pool: Pool, _: Deny) -> ResourceError:
 
 def closed(pool: Pool, _: Deny) -> ResourceError:
     """Say that nobody is served any more."""
-    return ManagerStopped(f"{pool.name!r} is stopping: acquires are refused")
+    return ManagerStopped(
+        f"{pool.name!r} is stopping: acquires are refused: {standing(pool)}. Acquire before "
+        "stop(), or of a new manager."
+    )
 
 
 def in_use(pool: Pool, deny: Deny) -> ResourceError:
@@ -194,7 +197,8 @@ def keywords(_: Pool, deny: Deny) -> ResourceError:
 def broken(pool: Pool, _: Deny) -> ResourceError:
     """Say that the resource cannot be made."""
     return OpenFailedError(
-        f"no {pool.name!r} resource can be made (see the cause): {standing(pool)}"
+        f"no {pool.name!r} resource can be made (see the cause): {standing(pool)}. Mend what the "
+        "factory connects to."
     )
 
 

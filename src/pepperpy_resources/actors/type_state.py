@@ -85,8 +85,12 @@ class TypeState:
 
     def looked(self) -> None:
         """Plan the next look if acquires wait: the longer the oldest has waited, the less soon."""
-        now = self.looked_at = self.loop.time()
-        self.looks_soon = False
+        now = self.loop.time()
+        if self.ledger.leases:  # else there was nothing to look at
+            self.looked_at = now
+        if self.next_look is not None:
+            self.next_look.cancel()
+        self.looks_soon, self.next_look = False, None
         oldest = next(iter(self.pool.tickets.values()), None)
         if oldest is not None:
             self._plan_look(now + max(LOOK_EVERY, (now - oldest.since) * LOOK_SELDOMER))

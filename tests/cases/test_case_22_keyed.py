@@ -1,4 +1,4 @@
-"""Keyed types: the id names the resource, exclusively or shared (cases 16, 22)."""
+"""Case 22: keyed types: a key blocks no other, shared or not, nor does a full budget."""
 
 from __future__ import annotations
 

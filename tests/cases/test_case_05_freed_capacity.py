@@ -1,4 +1,4 @@
-"""Who is served when: nobody barges, nothing free is forgotten (cases 4, 5, 19)."""
+"""Case 5: freed capacity wakes who waits, whatever freed it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import pytest
 
 from pepperpy_resources import Backoff, DefaultResourceManager, ResourceSpec
 from pepperpy_resources.testing import run
-from tests.helpers import Backend, Fake, Ticks, now, serving, ticks, timed
-
-WAITERS = 30
+from tests.helpers import Backend, Fake, serving, ticks, timed
 
 
 class Gone(Exception):
@@ -21,73 +19,6 @@ class Gone(Exception):
 def is_gone(error: BaseException) -> bool:
     return isinstance(error, Gone)
 
-
-# -- case 4: barging
-
-
-@pytest.mark.parametrize("hooks", [(), ("reset",)], ids=["plain", "reset"])
-def test_waiters_are_served_in_the_order_of_their_arrival(hooks: tuple[str, ...]) -> None:
-    async def main() -> None:
-        backend = Backend(reset=Ticks(2))
-        arrived: list[int] = []
-        served: list[int] = []
-        async with serving(backend.spec("db", *hooks, max_size=1)) as manager:
-
-            async def borrower(number: int) -> None:
-                arrived.append(number)
-                async with manager.lease("db"):
-                    served.append(number)
-                    await ticks(1)
-
-            await manager.acquire("db:holder")
-            crowd = [asyncio.ensure_future(borrower(number)) for number in range(WAITERS)]
-            await ticks(2)
-            await manager.release("db:holder")
-            for number in range(WAITERS, 2 * WAITERS):  # newcomers, one a tick
-                crowd.append(asyncio.ensure_future(borrower(number)))
-                await ticks(1)
-            await asyncio.gather(*crowd)
-        assert arrived == list(range(2 * WAITERS))
-        inversions = sum(a > b for at, a in enumerate(served) for b in served[at:])
-        assert inversions == 0
-        assert len(served) == 2 * WAITERS
-
-    run(main())
-
-
-def test_whoever_gives_back_goes_to_the_end_of_the_queue() -> None:
-    async def main() -> None:
-        backend = Backend()
-        served: list[str] = []
-        async with serving(backend.spec(max_size=1)) as manager:
-
-            async def greedy(name: str) -> None:
-                for _ in range(10):
-                    async with manager.lease("db"):
-                        served.append(name)
-
-            await asyncio.gather(greedy("a"), greedy("b"), greedy("c"))
-        assert served == ["a", "b", "c"] * 10
-
-    run(main())
-
-
-def test_an_acquire_that_does_not_wait_never_overtakes_the_queue() -> None:
-    async def main() -> None:
-        backend = Backend(reset=Ticks(1))
-        async with serving(backend.spec("db", "reset", max_size=1)) as manager:
-            await manager.acquire("db:holder")
-            first = asyncio.ensure_future(manager.acquire("db:first"))
-            await ticks(1)
-            await manager.release("db:holder")
-            with pytest.raises(TimeoutError):
-                await manager.acquire("db:barger", timeout=0)
-            await first
-
-    run(main())
-
-
-# -- case 5: freed capacity wakes somebody, whatever freed it
 
 CREATION = 1.0
 
@@ -223,88 +154,5 @@ def test_an_invalidated_generation_serves_the_tickets_within_one_creation() -> N
             assert second == pytest.approx(9 - 2 + CREATION)
             assert {one, two} == {backend.fakes[2], backend.fakes[3]}
             assert [fake.closes for fake in backend.fakes] == [1, 1, 0, 0]
-
-    run(main())
-
-
-# -- case 19: a spike
-
-
-@pytest.mark.parametrize(("max_opening", "most"), [(1, 6), (4, 9)], ids=["one", "default"])
-def test_a_spike_does_not_fill_the_pool(max_opening: int, most: int) -> None:
-    async def main() -> None:
-        backend = Backend(open=0.150)
-        spec = backend.spec(max_size=50, min_idle=5, max_opening=max_opening)
-        async with serving(spec) as manager:
-            await manager.wait_ready(10)
-            assert backend.opened == 5
-
-            async def borrower() -> None:
-                async with manager.lease("db"):
-                    await asyncio.sleep(0.002)
-
-            began = now()
-            await asyncio.gather(*[borrower() for _ in range(50)])
-            # Ten rounds of five: what comes back beats what is being made.
-            assert now() - began == pytest.approx(0.020)
-            await asyncio.sleep(1)
-            assert backend.opened <= most
-
-    run(main())
-
-
-def test_a_creation_is_not_tied_to_the_caller_it_was_started_for() -> None:
-    # Case 11: creation takes longer than any caller waits; the resource arrives and is used.
-    async def main() -> None:
-        backend = Backend(open=0.050)
-        async with serving(backend.spec(max_size=1)) as manager:
-            for number in range(4):
-                with pytest.raises(TimeoutError):
-                    await manager.acquire(f"db:{number}", timeout=0.010)
-            await asyncio.sleep(0.011)
-            await manager.acquire("db:late", timeout=0)
-            assert backend.calls["open"] == 1
-
-    run(main())
-
-
-def test_a_backend_that_is_down_is_probed_by_one_and_then_taken_up_slowly() -> None:
-    # Case 11: no connect storm, neither while it is down nor when it comes back.
-    async def main() -> None:
-        opening, most = 0, 0
-        down = True
-
-        async def connect() -> Fake:
-            nonlocal opening, most
-            opening += 1
-            most = max(most, opening)
-            await asyncio.sleep(1.0)
-            opening -= 1
-            if down:
-                raise ConnectionError("refused")
-            return Fake(1)
-
-        pause = Backoff(min=0.5, factor=1.0, jitter=0.0)
-        spec: ResourceSpec[Fake] = ResourceSpec(
-            "db", factory=connect, max_size=50, max_opening=4, backoff=pause
-        )
-        async with serving(spec) as manager:
-            crowd = [
-                asyncio.ensure_future(timed(manager.acquire(f"db:{number}", timeout=25)))
-                for number in range(40)
-            ]
-            await asyncio.sleep(1.1)
-            assert most == 4  # the first ones; all failed
-            most = 0
-            await asyncio.sleep(8)
-            assert most == 1  # one prober
-            down = False
-            await asyncio.wait(crowd, return_when=asyncio.FIRST_COMPLETED)
-            await ticks(5)
-            assert opening == 2  # one worked: two, then four
-            await asyncio.sleep(1.05)
-            assert opening == 4
-            await asyncio.gather(*crowd)
-            assert most == 4
 
     run(main())
