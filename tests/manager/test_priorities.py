@@ -134,9 +134,7 @@ def test_deadlines_and_limits_are_those_of_everyone() -> None:
     run(main())
 
 
-@pytest.mark.parametrize(
-    "bad", [10, -10, True, 1.0, math.nan, "1", SECRET, [1], 2**99, object()]
-)
+@pytest.mark.parametrize("bad", [10, -10, True, 1.0, math.nan, "1", SECRET, [1], 2**99, object()])
 def test_what_is_no_priority_is_refused_where_it_is_said(bad: Any) -> None:
     async def main() -> None:
         spec = Backend().spec()
