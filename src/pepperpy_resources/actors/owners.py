@@ -50,7 +50,7 @@ def has_ended(lease: Lease) -> bool:
     """Tell whether the lease's owner is a task that has ended."""
     owner = lease.acquire.owner
     # By the class, not the object: a subclass's own `done` would be user code inside a turn.
-    return is_task(owner) and asyncio.Task.done(owner)
+    return is_task(owner) and asyncio.Task.done(owner)  # pyright: ignore[reportUnknownMemberType]
 
 
 def deadlocked(types: Iterable[TypeState]) -> set[str]:
