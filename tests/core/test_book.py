@@ -454,6 +454,6 @@ def test_every_ticket_is_served_in_the_end_and_no_permit_is_spent_twice(
 
 def test_nothing_is_given_before_all_who_may_hold_something_have_said_so() -> None:
     book = Book(2, expected={"b", "c"})
-    assert book.tell("a", says(wanted=2, since=0)) == {}
+    assert book.tell("a", says(wanted=1, since=0)) == {}
     assert book.tell("b", says(1)) == {}
     assert book.leave("c") == {"a": 1}
