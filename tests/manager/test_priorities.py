@@ -154,7 +154,7 @@ def test_what_is_no_priority_is_refused_where_it_is_said(bad: Any) -> None:
                 assert shown in str(refused.value)
                 assert SECRET not in str(refused.value)
             with pytest.raises(
-                UsageError, match="priority=10 is refused: .* from -9 to 9, or None"
+                UsageError, match=r"priority=10 is refused: .* from -9 to 9, or None"
             ):
                 manager.lease("db", priority=10)
             assert "db:a" not in manager.resources
