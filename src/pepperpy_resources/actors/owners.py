@@ -61,7 +61,7 @@ def has_ended(lease: Lease) -> bool:
     """Tell whether the lease's owner is a task that has ended."""
     owner = lease.acquire.owner
     # By the class, not the object: a subclass's own `done` would be user code inside a turn.
-    return is_task(owner) and asyncio.Task.done(owner)
+    return is_task(owner) and asyncio.Task.done(owner)  # pyright: ignore[reportUnknownMemberType]
 
 
 def deadlocked(types: Iterable[TypeState]) -> set[str]:
@@ -155,7 +155,7 @@ def standing_at(owner: Any) -> str:
     if not is_task(owner) or owner.done():
         return ""
     lines: list[str] = []
-    for frame in frames_of(owner)[-DEEPEST:]:  # pyright: ignore[reportUnknownArgumentType]
+    for frame in frames_of(owner)[-DEEPEST:]:
         lines += traceback.format_list(traceback.extract_stack(frame, limit=1))
     return f"\nits holder is at:\n{''.join(lines)}".rstrip() if lines else ""
 

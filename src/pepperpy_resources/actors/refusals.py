@@ -77,7 +77,8 @@ def owner_name(owner: Any) -> str:
     if owner is None:
         return "an unnamed owner"
     if is_task(owner):
-        return f"task {asyncio.Task.get_name(owner)!r}"
+        name = asyncio.Task.get_name(owner)  # pyright: ignore[reportUnknownMemberType]
+        return f"task {name!r}"
     if issubclass(type(owner), str):
         return str.__str__(owner)
     return f"a {type(owner).__name__}"
@@ -89,7 +90,7 @@ def where(site: Any) -> str:
         return site
     if not (type(site) is tuple and list(map(type, site)) == [CodeType, int]):  # pyright: ignore[reportUnknownArgumentType]
         return ""  # None, or something that an ask(Acquire(site=...)) brought along
-    code, instruction = site
+    code, instruction = cast("tuple[CodeType, int]", site)
     if code.co_filename == ASYNCIO_EVENTS:  # acquire() ran in a task of its own: nobody awaits it
         return ""
     lines = [line for start, end, line in code.co_lines() if start <= instruction < end]
