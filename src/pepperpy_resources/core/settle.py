@@ -42,7 +42,7 @@ def settle(pool: Pool, lane: Lane) -> None:
 
 def settle_failed(pool: Pool, lane: Lane) -> None:
     """Settle a lane after a failure; a key that may try again does so after those that starve."""
-    if pool.starved and lane.failures and lane.tickets and lane_may_open(pool, lane):
+    if pool.starved and lane.tickets and lane_may_open(pool, lane):
         pool.starved[lane.key] = lane  # the last of them; `relieve` follows
     else:
         settle(pool, lane)
