@@ -192,7 +192,7 @@ class OnThreads:
         return lambda fake: self.play(gate)
 
     def spec(self, name: str, **fields: Any) -> ResourceSpec[Fake]:
-        hooks = {gate: self.hook(gate) for gate in ("check", "reset", "on_acquire")}
+        hooks: dict[str, Any] = {gate: self.hook(gate) for gate in ("check", "reset", "on_acquire")}
         return ResourceSpec(
             name, factory=self.connect, close=self.close, **hooks, **LIMITS, **fields
         )

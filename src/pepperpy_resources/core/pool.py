@@ -67,6 +67,7 @@ class Pool:
         self.counts = {s: 0 for s in State if s not in (states.IDLE, states.LEASED)}
         self.lanes: dict[str | None, Lane] = {}
         self.starved: OrderedDict[str | None, Lane] = OrderedDict()  # want, but the type is full
+        self.making_room: set[int] = set()  # slots that are being closed for those
         self.tickets: OrderedDict[int, do.Wait] = OrderedDict()  # oldest first
         self.leases: dict[int, Lease] = {}  # by epoch
         # Pooled: every id that is taken; its live lease, or None while its acquire is queued, or
@@ -294,6 +295,7 @@ class Pool:
         self.size -= 1
         if opening:
             slot.lane.opening -= 1
+        self.making_room.discard(slot.number)
         self.leave_lane(slot)
         self.effects.append(do.Abandon(slot.number))
         self.seen_gone(slot)
@@ -313,6 +315,7 @@ class Pool:
         self.lifetimes.drop(slot.number)
         self.keepalives.drop(slot.number)
         self.idle_ends.drop(slot.number)
+        self.making_room.discard(slot.number)
         self.leave_lane(slot)
         self.effects.append(do.Gone(slot.number))
         self.seen_gone(slot)
