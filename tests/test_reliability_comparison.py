@@ -16,7 +16,7 @@ from benchmarks.reliability.cases.barging import inversions
 from benchmarks.reliability.figures import HANGS, NEVER, Figure, count, duration, lacking
 from benchmarks.reliability.ours import open_pool
 from benchmarks.reliability.pools import OURS, POOLS, Pool, Shape
-from benchmarks.reliability.report import Comparison, measures, render, worse
+from benchmarks.reliability.report import TRADES, Comparison, measures, render, worse
 from pepperpy_resources.testing import run
 
 ROOT = Path(__file__).parents[1]
@@ -28,9 +28,12 @@ PROMISED = {
     "2. usable slots after 420 cancelled releases": "3/3",
     "2. usable slots after a reset that never returns": "3/3 in 5.00 s",
     "4. inversions, 30 waiting and 30 newcomers at 1 slot": "0",
+    "5. the next in the queue is served after a failed creation": "1.00 s",  # by the next creation
     "5. borrowers refused because of one failed creation": "0 of 2",
     "5. the next in the queue is served after a lost connection": "1.00 s",
     "6. first lease after all 8 idle resources died": "0.10 s",
+    "6. all of 8 borrowers served after all 8 died, default settings": "0.20 s",  # 4 at a time
+    "6. all of 8 borrowers served after all 8 died, 8 creations at once": "0.10 s",
     "6. of these 8, failed or got a dead one": "0",
     "8. who waits when the pool is closed": "ManagerStopped after 0.0 s",
     "8. close returns": "after 1.00 s",
@@ -41,10 +44,8 @@ PROMISED = {
 }
 AT_MOST = {
     "3. cancels of an acquire that were swallowed": 0,
-    "5. the next in the queue is served after a failed creation": 1.12,  # and a backoff
-    "6. all of 8 borrowers served after all 8 died": 0.2,  # 8 creations, 4 at a time
     "19. resources made for 50 borrowers, one creation at a time": 6,
-    "19. the same with default settings": 9,
+    "19. resources made for 50 borrowers, default settings": 9,
 }
 
 
@@ -72,10 +73,33 @@ def test_ours_does_what_we_promise(case: Case) -> None:
 
 
 def test_every_measure_is_promised_and_is_a_row_of_the_document() -> None:
-    assert set(measures()) == {*PROMISED, *AT_MOST}
+    traded = {row for trade in TRADES for row in trade[:2]}
+    assert {*measures(), *traded} == {*PROMISED, *AT_MOST}
     document = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-    rows = [line.split("|")[1].strip() for line in document.splitlines() if line[:1] == "|"]
-    assert rows[2:] == measures()
+    compared, shown = document.split("## Where ours trades")
+    assert rows(compared) == measures()
+    assert rows(shown) == [trade.by_default for trade in TRADES]
+
+
+def rows(document: str) -> list[str]:
+    """Return the titles of the rows of its table."""
+    found = [line.split("|")[1].strip() for line in document.splitlines() if line[:1] == "|"]
+    return found[2:]
+
+
+def test_the_trades_are_said_with_both_settings_and_not_compared() -> None:
+    peer = POOLS[1]
+    figures = {(OURS.key, row): count(6) for case in CASES for row in case.measures}
+    figures |= {(OURS.key, trade.by_default): count(9) for trade in TRADES}
+    figures |= {(peer.key, trade.by_default): count(5) for trade in TRADES}
+    assert worse(figures) == []
+    document = render(Comparison({"python": "", "system": ""}, {}, {}, figures, real=False))
+    outage, spike = [line for line in document.splitlines() if "`max_opening=4`" in line]
+    assert "are served after 9. `max_opening=8` needs one round: 6." in outage
+    assert ": 9 resources were made. `max_opening=1` begins one: 6." in spike
+    for trade in TRADES:
+        [cells] = [line.split("|") for line in document.splitlines() if trade.by_default in line]
+        assert [cell.strip() for cell in cells[2:5]] == ["9", "5", "-"]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +132,7 @@ def test_never_survives_json_and_is_worse_than_any_time() -> None:
 def test_a_process_that_does_not_end_is_said_to_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "DEADLINES", {False: 0.0, True: 0.0})
     figures = asyncio.run(runner.run([OURS], real=False, progress=lambda _line: None))
-    assert figures == {(OURS.key, measure): HANGS for measure in measures()}
+    assert figures == {(OURS.key, measure): HANGS for case in CASES for measure in case.measures}
 
 
 def test_a_pool_that_fails_says_how_in_its_cells(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +157,6 @@ def test_the_document_names_who_is_missing_and_where_ours_is_not_best() -> None:
     lines = render(Comparison(machine, {"x": "1.0"}, missing, figures, real=False)).splitlines()
     assert f"- {absent.title} was not there: pip install it." in lines
     [line] = [line for line in lines if line.startswith("- Not best")]
-    assert line.startswith(f'- Not best in "{row}". Better: {peer.title}; ')
+    assert line == f'- Not best in "{row}". Better: {peer.title}.'
     [cells] = [line.split("|") for line in lines if line.startswith(f"| {row}")]
     assert [cell.strip() for cell in cells[2:5]] == ["1", "0", "-"]

@@ -14,10 +14,10 @@ async def open_pool(backend: Backend, shape: Shape) -> Pool:
 
     A `ResourceSpec` with `check`, `close` and `is_connection_error`, and a `reset` in the case
     of the hanging one; `max_size` and `min_idle` as the case says, everything else the default
-    (`max_opening` is 4); used by `async with manager.lease("db")`, closed by
+    (`max_opening` is 4) unless the row says so; used by `async with manager.lease("db")`, closed by
     `manager.stop(timeout=...)`.
     """
-    limits: dict[str, Any] = {"max_opening": 1} if shape.one_opening else {}
+    limits: dict[str, Any] = {} if shape.openings is None else {"max_opening": shape.openings}
     spec: ResourceSpec[Resource] = ResourceSpec(
         "db",
         factory=backend.connect,

@@ -19,7 +19,7 @@ class Shape(NamedTuple):
 
     size: int
     min_idle: int
-    one_opening: bool = False  # one creation at a time, where that can be set
+    openings: int | None = None  # so many creations at once, where that can be set
     cleaned: bool = False  # a hook cleans on return, where the pool can have one
 
 

@@ -324,9 +324,10 @@ class DefaultResourceManager(ResourceManager):
 
     async def _operate(self, name: str, message: Event) -> None:
         self._require_running()
-        gate = self._gates.get(name)
-        if gate is None:
-            raise id_error(f"{name}:", self._gates)
+        try:
+            gate = self._gates[name]
+        except (KeyError, TypeError):  # unhashable
+            raise id_error(f"{name}:", self._gates) from None
         check_fields(message, gate.state)
         await gate.kept(gate.deliver(message, ASK))
 

@@ -99,8 +99,8 @@ class ResourceSpec(_Named, Generic[T], metaclass=_SpecMeta, frozen=True, kw_only
         which ends the lease besides. borrow_stack: "line", "full" or "off", how much a lease
         remembers of where it was taken.
     Failure:
-        backoff: pauses after failed creations. restart: crashes of the supervising actor until
-        the type is parked.
+        backoff: pauses after failed creations, from the second in a row on; the first is tried
+        again at once. restart: crashes of the supervising actor until the type is parked.
     Readiness:
         required: `wait_ready` waits for this type. depends_on: names of the types it needs, which
         start before it and stop after it.

@@ -99,7 +99,14 @@ class Budget:
 
     def up(self, party: Party) -> None:
         """Let the budget hear the next word of a pool."""
+        shares = self.book.shares
+        before = {name: share.permits for name, share in shares.items()}
         changes = self.book.tell(party.policy.name, party.up.popleft())
+        uses = {name: s.demand.size + s.demand.wanted for name, s in shares.items()}
+        heard = [name for name, s in shares.items() if before.get(name) == s.demand.permits]
+        if any(changes.get(name, uses[name]) < before[name] <= uses[name] for name in before):
+            unused = [name for name in heard if shares[name].permits > uses[name]]
+            assert not unused, f"{unused} could spare a permit, and another has to give one up"
         party.told.append(f"the book has heard it, and gives {changes}")
         for other in self.parties:
             if other.policy.name in changes:

@@ -59,7 +59,7 @@ def choose_policy(choose: Choose) -> Policy:
             min=0.5, max=8.0, jitter=(0.0, 0.2)[choose(2)], attempts=(None, None, 1, 3)[choose(4)]
         ),
         check_on_return=has_check and choose(3) == 0,
-        keepalive=(4.0, 30.0, math.inf, math.inf)[choose(4)] if has_check else math.inf,
+        keepalive=(4.0, 1.0, 30.0, math.inf)[choose(4)] if has_check else math.inf,
         max_uses=(math.inf, math.inf, 1, 3)[choose(4)],
         max_hold=(math.inf, math.inf, 1.0, 7.0)[choose(4)],
         on_overdue=("report", "revoke")[choose(2)],
@@ -246,6 +246,16 @@ class History:
             asks = self.choose(4) == 0
             self.send(on.Inquire() if asks else on.Allot(self.choose(5)))
 
+    def quiet(self) -> None:
+        """Everything comes back and idles; then the janitor comes."""
+        for lease in list(self.truth.leases.values()):
+            self.send(on.Release(lease.resource_id, lease.epoch))
+        for number, slot in list(self.truth.slots.items()):
+            if slot.running is not None and number in self.truth.slots:
+                self.report(slot, well=True)
+        self.wait((0.5, 2.0, 4.0)[self.choose(3)])
+        self.send(on.Sweep())
+
     def ready(self) -> None:
         self.send(on.Ready())
 
@@ -308,6 +318,7 @@ STEPS: list[Callable[[History], None]] = [
     *[History.cancel] * 2,
     *[History.evict] * 2,
     *[History.sweep] * 2,
+    *[History.quiet] * 2,
     *[History.resume] * 2,
     *[History.resize] * 2,
     *[History.budget] * 2,

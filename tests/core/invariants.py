@@ -180,7 +180,8 @@ def broken_circuit(truth: Truth) -> None:
 def pooled_tickets_served(truth: Truth) -> None:
     tickets, idle = len(truth.waiting()), truth.where("idle")
     free = [slot for slot in idle if truth.grantable(slot)]
-    if truth.policy.order == "fifo" or not truth.policy.fresh_for:
+    kept_alive = truth.policy.keepalive < math.inf
+    if truth.policy.order == "fifo" or not truth.policy.fresh_for or kept_alive:
         # There one that is fresh may have to wait behind one that is not.
         free = [slot for slot in free if slot.number in truth.came_back()]
     assert not free, f"{free} idles while tickets wait"
@@ -253,11 +254,8 @@ def books(truth: Truth, pool: Pool) -> None:
     states = {number: str(slot.state) for number, slot in pool.slots.items()}
     assert states == {number: slot.state for number, slot in truth.slots.items()}
     assert set(pool.idle) == set(truth.line())
-    if truth.policy.order == "lifo" and truth.policy.keepalive == math.inf:
+    if truth.policy.order == "lifo":
         assert list(pool.idle) == truth.line()
-    elif truth.policy.order == "lifo":  # of those idle as long, one that was checked goes first
-        idle_since = [truth.slots[number].used for number in pool.idle]
-        assert idle_since == sorted(idle_since)
     assert (pool.max_size, pool.min_idle) == (truth.max_size, truth.min_idle)
     for state in State:
         if state in pool.counts:

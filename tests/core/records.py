@@ -106,8 +106,14 @@ class Queue:
 
 
 def delay(rule: Rule, failures: int, chance: float) -> float:
-    """Return the seconds to wait after so many failures in a row."""
-    base = min(rule.max, rule.min * rule.factor ** (failures - 1))
+    """Return the seconds to wait after so many failures in a row.
+
+    The first is followed by another try at once, where another one is allowed.
+    """
+    pause = failures if rule.attempts == 1 else failures - 1
+    if pause == 0:
+        return 0.0
+    base = min(rule.max, rule.min * rule.factor ** (pause - 1))
     return base * (1 + rule.jitter * (2 * chance - 1))
 
 
@@ -281,9 +287,11 @@ class Records:
         """Note that a slot has just become idle."""
         slot.state, slot.good_at, slot.proved, slot.due = "idle", self.now, proved, math.inf
         slot.quiet_at = self.now + self.policy.keepalive * (1 - 0.25 * slot.chance)
-        if slot.background and not self.waiting(slot.key):
-            slot.background = False
-            return  # a keepalive is no use: it has been idle as long as before
+        quiet, slot.background = slot.background, False
+        if quiet and not self.waiting(slot.key):
+            self.turns += 1
+            slot.turn = -self.turns  # first of those that have been idle as long
+            return  # a keepalive is no use
         self.turns += 1
         slot.used, slot.turn = self.now, self.turns
 
@@ -316,7 +324,8 @@ class Records:
         backoff.limit = 1
         backoff.retry_at = self.now + delay(rule, backoff.failures, chance)
         backoff.soonest = self.now + delay(rule, backoff.sure, chance)
-        backoff.forget_at = backoff.soonest + (0 if rule.attempts is None else rule.max)
+        backoff.forget_at = max(backoff.soonest, self.now + rule.min)
+        backoff.forget_at += 0 if rule.attempts is None else rule.max
 
     def matching(self, pattern: str | None) -> list[Slot]:
         """Return what a cleanup pattern means."""

@@ -179,8 +179,9 @@ def test_max_waiting_zero_still_admits_those_a_slot_is_made_for() -> None:
 def test_max_waiting_of_one_key_does_not_refuse_another_that_is_promised_a_creation() -> None:
     rig = Rig(keyed=True, max_size=2, max_waiting=0)
     rig.acquire("db:c")
-    rig.send(on.OpenFailed(1))  # c waits for its backoff to end, promised nothing
-    assert rig.acquire("db:b") == ["wait", "open 2"]
+    rig.send(on.OpenFailed(1))
+    rig.send(on.OpenFailed(2))  # c waits for its backoff to end, promised nothing
+    assert rig.acquire("db:b") == ["wait", "open 3"]
 
 
 def test_a_refused_acquire_evicts_nobody() -> None:
@@ -277,21 +278,20 @@ def test_used_up_attempts_fail_fast_and_half_open_probes() -> None:
     rig = Rig(backoff=Backoff(min=1.0, attempts=2, jitter=0.0), max_opening=1)
     rig.acquire("db:a")
     rig.acquire("db:b")
-    assert rig.send(on.OpenFailed(1, down[0])) == ["gone 1"]
-    assert rig.tick(at=1) == ["open 2"]
+    assert rig.send(on.OpenFailed(1, down[0])) == ["gone 1", "open 2"]
     told = rig.send(on.OpenFailed(2, down[1]))
     assert told == ["gone 2", "deny broken to 1", "deny broken to 2"]
     assert [e.error for e in rig.effects if isinstance(e, do.Deny)] == [down[1]] * 2
     # fails fast, with the last cause
-    assert rig.acquire("db:c", at=2.9) == ["wait", "deny broken to 3"]
+    assert rig.acquire("db:c", at=0.9) == ["wait", "deny broken to 3"]
     assert [e.error for e in rig.effects if isinstance(e, do.Deny)] == [down[1]]
-    # the backoff is over at 1 + 2: one probe, and whoever comes waits for what it finds
-    assert rig.acquire("db:d", at=3) == ["wait", "open 3"]
+    # the backoff is over at 1: one probe, and whoever comes waits for what it finds
+    assert rig.acquire("db:d", at=1) == ["wait", "open 3"]
     assert rig.acquire("db:e") == ["wait"]
     told = rig.send(on.OpenFailed(3, down[2]))
     assert told == ["gone 3", "deny broken to 4", "deny broken to 5"]
-    # 4 s later the probe finds the backend well again
-    assert rig.acquire("db:f", at=7) == ["wait", "open 4"]
+    # 2 s later the probe finds the backend well again
+    assert rig.acquire("db:f", at=3) == ["wait", "open 4"]
     assert rig.opened(4) == ["idle 4", "lease 4 to 6"]
     assert rig.acquire("db:g") == ["wait", "open 5"]
     assert rig.counters.acquires["error"] == 5

@@ -24,23 +24,65 @@ def says(
     idle_since: float = NEVER,
     wanted: int = 0,
     since: float = NEVER,
+    lent: int = 0,
 ) -> do.Demand:
     """Return a type's word; by default all its permits are in use."""
-    return do.Demand(permits, permits if size is None else size, idle, idle_since, wanted, since)
+    slots = permits if size is None else size
+    return do.Demand(permits, slots, idle, idle_since, wanted, since, lent)
 
 
 def held(book: Book) -> int:
     return sum(share.held for share in book.shares.values())
 
 
-def test_taking_back_tells_whether_there_was_anybody() -> None:
+# -- what was asked back and is lent out
+
+
+def indebted() -> Book:
+    """Return books of three: a waits at 0 for what was asked back from b, who has lent it."""
+    book = Book(3)
+    book.tell("b", says(wanted=1, since=0))
+    book.tell("b", says(1, lent=1))
+    book.tell("c", says(wanted=2, since=0))
+    book.tell("c", says(2, lent=2, since=50))
+    assert book.tell("a", says(wanted=1, since=0)) == {"b": 0}
+    book.tell("b", says(0, size=1, lent=1))
+    return book
+
+
+def test_while_it_is_waited_for_no_more_is_asked_back() -> None:
+    book = indebted()
+    assert book.tell("c", says(2, lent=2, since=60)) == {}
+    assert book.tell("b", says(0, size=0)) == {"a": 1}
+    assert held(book) == 3
+
+
+def test_what_idles_meanwhile_is_taken_and_the_debt_forgiven() -> None:
+    book = indebted()
+    assert book.tell("c", says(2, lent=1, idle=1, idle_since=70)) == {"b": 1, "c": 1}
+    book.tell("b", says(1, lent=1))
+    assert book.tell("c", says(1, lent=1)) == {"a": 1}
+    assert held(book) == 3
+
+
+def test_it_is_forgiven_when_nobody_waits_any_more() -> None:
+    book = indebted()
+    assert book.tell("a", says()) == {"b": 1}
+    assert held(book) == 3
+
+
+def test_a_debtor_that_has_yet_to_hear_of_it_is_forgiven_later() -> None:
     book = Book(1)
-    book.tell("a", says(wanted=1, since=0))
-    book.tell("a", says(1))
-    book.tell("b", says(wanted=1, since=5))
-    assert not book.take_back(book.shares["b"])  # all of a's is in use
-    book.tell("a", says(1, idle=1, idle_since=0))
-    assert book.shares["a"].permits == 0
+    book.tell("b", says(wanted=1, since=0))
+    book.tell("b", says(1, lent=1))
+    assert book.tell("a", says(wanted=1, since=0)) == {"b": 0}
+    assert book.tell("a", says()) == {}  # b may be about to act on the word before
+    assert book.tell("b", says(0, size=1, lent=1)) == {"b": 1}
+
+
+def test_who_only_fills_up_has_nothing_that_is_lent_kept_for_it() -> None:
+    book = indebted()
+    assert book.tell("a", says(wanted=1)) == {"b": 1}
 
 
 # -- what is free
@@ -414,9 +456,11 @@ def test_every_ticket_is_served_in_the_end_and_no_permit_is_spent_twice(
     assert {name: rig.waiting for name, rig in market.rigs.items()} == {"a": [], "b": [], "k": []}
 
 
-def test_new_books_give_nothing_before_everyone_has_said_what_he_holds() -> None:
-    """After a crash of its actor: who holds permits it does not know of yet would get more."""
-    book = Book(2, expected={"one", "two", "gone"})
-    assert book.tell("one", says(0, wanted=1, since=1)) == {}
-    assert book.tell("two", says(1, size=1)) == {}
-    assert book.leave("gone") == {"one": 1}
+# -- after a crash of the budget
+
+
+def test_nothing_is_given_before_all_who_may_hold_something_have_said_so() -> None:
+    book = Book(2, expected={"b", "c"})
+    assert book.tell("a", says(wanted=1, since=0)) == {}
+    assert book.tell("b", says(1)) == {}
+    assert book.leave("c") == {"a": 1}

@@ -182,8 +182,9 @@ def test_a_hook_that_ended_in_time_is_not_overdue_later() -> None:
 def test_the_end_of_a_backoff_is_a_deadline_too() -> None:
     rig = Rig(backoff=Backoff(min=1.0, jitter=0.0))
     rig.acquire("db:a", timeout=10)
-    assert rig.send_all(on.OpenFailed(1), at=2) == ["gone 1", "wake 3"]
-    assert rig.tick(at=3) == ["open 2"]
+    assert rig.send_all(on.OpenFailed(1), at=2) == ["gone 1", "open 2"]  # no backoff, no Wake
+    assert rig.send_all(on.OpenFailed(2)) == ["gone 2", "wake 3"]
+    assert rig.tick(at=3) == ["open 3"]
 
 
 # -- the structure itself

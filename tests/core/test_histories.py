@@ -42,7 +42,7 @@ def test_every_invariant_holds_after_every_event(numbers: bytes) -> None:
 
 
 @settings(
-    max_examples=EXAMPLES // 4,
+    max_examples=EXAMPLES // 2,
     deadline=None,
     derandomize="HISTORIES" not in os.environ,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example],

@@ -88,8 +88,9 @@ def test_a_key_that_backs_off_starves_nobody_and_evicts_nobody() -> None:
     rig.release("db:a")
     rig.acquire("db:b")
     rig.send(on.OpenFailed(2))
-    assert rig.acquire("db:c") == ["wait", "open 3"]  # not blocked by b's backoff
-    assert rig.states == {1: "idle", 3: "opening"}
+    rig.send(on.OpenFailed(3))
+    assert rig.acquire("db:c") == ["wait", "open 4"]  # not blocked by b's backoff
+    assert rig.states == {1: "idle", 4: "opening"}
     assert rig.tick(at=1) == ["close 1 idle"]  # now b needs room
 
 
@@ -101,12 +102,30 @@ def test_keys_beyond_max_opening_are_opened_in_the_order_they_came() -> None:
     assert rig.pool.slots[2].lane.key == "db:b"
     assert rig.send(on.OpenFailed(2)) == ["gone 2", "open 3"]
     assert rig.pool.slots[3].lane.key == "db:c"
+    assert rig.opened(3) == ["idle 3", "lease 3 to 3", "open 4"]
+    assert rig.pool.slots[4].lane.key == "db:b"  # its second try comes after c's first
+
+
+def test_two_keys_that_fail_take_turns_and_then_both_back_off() -> None:
+    backoff = Backoff(min=1.0, jitter=0.0)
+    rig = Rig(keyed=True, max_opening=1, create_timeout=3.0, backoff=backoff)
+    rig.acquire("db:a")
+    rig.acquire("db:b")
+    assert rig.send(on.OpenFailed(1)) == ["gone 1", "open 2"]
+    assert rig.tick(at=3) == ["abandon 2", "report 2", "open 3"]  # b hung
+    assert rig.pool.slots[3].lane.key == "db:a"
+    assert rig.send(on.OpenFailed(3)) == ["gone 3", "open 4"]
+    assert rig.pool.slots[4].lane.key == "db:b"
+    assert rig.send(on.OpenFailed(4)) == ["gone 4"]
+    assert rig.tick(at=4) == ["open 5"]
+    assert rig.pool.slots[5].lane.key == "db:a"
 
 
 def test_a_key_nobody_uses_is_forgotten_but_not_while_it_backs_off() -> None:
     rig = Rig(keyed=True, backoff=Backoff(min=1.0, jitter=0.0))
     rig.acquire("db:a")
     rig.send(on.OpenFailed(1))
+    rig.send(on.OpenFailed(2))
     rig.send(on.Cancel(1))
     assert list(rig.pool.lanes) == ["db:a"]
     assert rig.acquire("db:a", at=0.5) == ["wait"]  # the backoff holds for the next one, too

@@ -140,9 +140,9 @@ def test_after_a_failed_creation_one_prober_then_slow_start() -> None:
     assert sorted(rig.states) == [1, 2, 3, 4]
     for slot in (1, 2, 3, 4):
         assert rig.send(on.OpenFailed(slot)) == [f"gone {slot}"]
-    assert rig.tick(at=1) == []  # four failures in a row: 8 s
-    assert rig.tick(at=7.9) == []
-    assert rig.tick(at=8) == ["open 5"]  # one
+    assert rig.tick(at=1) == []  # four failures in a row: 4 s
+    assert rig.tick(at=3.9) == []
+    assert rig.tick(at=4) == ["open 5"]  # one
     assert rig.opened(5) == ["idle 5", "lease 5 to 1", "open 6", "open 7"]  # two
     assert rig.opened(6) == ["idle 6", "lease 6 to 2", "open 8", "open 9", "open 10"]  # four
     assert rig.opened(7) == ["idle 7", "lease 7 to 3", "open 11"]  # and no more than max_opening
@@ -180,12 +180,13 @@ def test_a_success_while_others_fail_ends_the_row_of_failures() -> None:
 def test_the_backoff_uses_chance_for_its_jitter() -> None:
     rig = Rig(backoff=Backoff(min=1.0, jitter=0.2))
     rig.acquire("db:a")
-    rig.send(on.OpenFailed(1, chance=0.0), at=10)
+    rig.send(on.OpenFailed(1), at=10)
+    rig.send(on.OpenFailed(2, chance=0.0))  # 1 s - 20 %
     assert rig.tick(at=10.79) == []
-    assert rig.tick(at=10.8) == ["open 2"]
-    rig.send(on.OpenFailed(2, chance=1.0), at=20)  # 2 s + 20 %
+    assert rig.tick(at=10.8) == ["open 3"]
+    rig.send(on.OpenFailed(3, chance=1.0), at=20)  # 2 s + 20 %
     assert rig.tick(at=22.39) == []
-    assert rig.tick(at=22.4) == ["open 3"]
+    assert rig.tick(at=22.4) == ["open 4"]
 
 
 def test_what_cannot_get_better_denies_everyone_at_once() -> None:
@@ -229,11 +230,10 @@ def test_no_slot_is_suspected_where_none_is_left() -> None:
 def test_a_creation_later_than_its_deadline_is_closed_when_it_arrives() -> None:
     rig = Rig(create_timeout=2.0, max_size=2, backoff=STEADY)
     rig.acquire("db:a")
-    assert rig.tick(at=2) == ["abandon 1", "report 1"]
+    assert rig.tick(at=2) == ["abandon 1", "report 1", "open 2"]
     (report,) = [effect for effect in rig.effects if isinstance(effect, do.Report)]
     assert report == do.Report("hook overdue", 1, "opening")
-    assert rig.pool.size == 0
-    assert rig.tick(at=3) == ["open 2"]
+    assert rig.pool.size == 1
     assert rig.opened(1, at=3.5) == ["close 1 broken"]
     assert rig.states == {1: "abandoned", 2: "opening"}
     assert rig.send(on.Closed(1)) == ["gone 1"]
@@ -246,7 +246,8 @@ def test_a_late_failure_of_a_given_up_creation_is_not_counted_again() -> None:
     rig.tick(at=2)
     assert rig.send(on.OpenFailed(1), at=2.5) == ["gone 1"]
     assert rig.counters.errors["open"] == 1
-    assert rig.tick(at=3) == ["open 2"]  # and the backoff is that of one failure
+    assert rig.send(on.OpenFailed(2)) == ["gone 2"]
+    assert rig.tick(at=3.5) == ["open 3"]  # and the backoff is that of two failures
 
 
 def test_lifetimes_vary_by_chance_up_to_their_jitter() -> None:

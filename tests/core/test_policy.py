@@ -9,15 +9,25 @@ from pepperpy_resources.core.policy import Backoff, Policy
 
 
 @pytest.mark.parametrize(
-    ("failures", "expected"), [(1, 0.1), (2, 0.2), (3, 0.4), (7, 6.4), (8, 10.0), (100, 10.0)]
+    ("failures", "expected"), [(2, 0.1), (3, 0.2), (4, 0.4), (8, 6.4), (9, 10.0), (100, 10.0)]
 )
 def test_the_delay_doubles_up_to_its_maximum(failures: int, expected: float) -> None:
     assert Backoff().delay(failures, 0.5) == pytest.approx(expected)
 
 
+def test_the_first_failure_is_followed_by_no_pause() -> None:
+    assert Backoff().delay(1, 0.9) == 0
+    assert Backoff(attempts=2).delay(1, 0.9) == 0
+
+
+def test_a_single_attempt_is_followed_by_the_first_pause() -> None:
+    once = Backoff(min=1.0, attempts=1)
+    assert [once.delay(n, 0.5) for n in (1, 2, 3)] == [1.0, 2.0, 4.0]
+
+
 @pytest.mark.parametrize(("chance", "expected"), [(0.0, 0.8), (0.25, 0.9), (0.5, 1.0), (1.0, 1.2)])
 def test_jitter_is_symmetric(chance: float, expected: float) -> None:
-    assert Backoff(min=1.0, jitter=0.2).delay(1, chance) == pytest.approx(expected)
+    assert Backoff(min=1.0, jitter=0.2).delay(2, chance) == pytest.approx(expected)
 
 
 def test_jitter_applies_to_the_maximum_too() -> None:
@@ -31,7 +41,7 @@ def test_a_year_of_failures_does_not_overflow() -> None:
 
 
 def test_a_factor_of_one_is_a_constant_delay() -> None:
-    assert [Backoff(min=2.0, factor=1.0).delay(n, 0.5) for n in (1, 2, 99)] == [2.0, 2.0, 2.0]
+    assert [Backoff(min=2.0, factor=1.0).delay(n, 0.5) for n in (2, 3, 99)] == [2.0, 2.0, 2.0]
 
 
 def test_the_defaults_are_those_of_the_design() -> None:

@@ -114,9 +114,18 @@ def test_a_backoff_outlasts_the_suspension() -> None:
     rig = Rig(backoff=Backoff(min=5.0, jitter=0.0))
     rig.acquire("db:a")
     rig.send(on.OpenFailed(1))
+    rig.send(on.OpenFailed(2))
     rig.send(on.Suspend())
     assert rig.send(on.Resume(), at=2) == ["suspended False"]
-    assert rig.tick(at=5) == ["open 2"]
+    assert rig.tick(at=5) == ["open 3"]
+
+
+def test_a_first_failure_is_tried_again_when_it_is_resumed() -> None:
+    rig = Rig()
+    rig.acquire("db:a")
+    rig.send(on.Suspend())
+    assert rig.send(on.OpenFailed(1)) == ["gone 1"]
+    assert rig.send(on.Resume(), at=2) == ["suspended False", "open 2"]
 
 
 def test_the_floor_is_not_restored_until_it_is_resumed() -> None:

@@ -91,7 +91,7 @@ TABLE: list[tuple[on.Event, float, dict[str, str]]] = [
             "resetting": "resetting: wait, open 2",
             "closing": "closing: wait, open 2",
             "detached": "detached: wait, open 2",
-            "abandoned": "abandoned: wait",  # a creation has just failed: backoff
+            "abandoned": "abandoned: wait, open 2",  # a creation has failed, but only one
             "gone": "gone: wait, open 2",
         },
     ),
@@ -106,7 +106,7 @@ TABLE: list[tuple[on.Event, float, dict[str, str]]] = [
             "resetting": "resetting: wait, open 2",
             "closing": "closing: wait, open 2",
             "detached": "detached: deny in_use",
-            "abandoned": "abandoned: wait",
+            "abandoned": "abandoned: wait, open 2",
             "gone": "gone: wait, open 2",
         },
     ),
@@ -275,7 +275,7 @@ TABLE: list[tuple[on.Event, float, dict[str, str]]] = [
             "resetting": "same: resized 2 1 inf, open 2",
             "closing": "same: resized 2 1 inf, open 2",
             "detached": "same: resized 2 1 inf, open 2",
-            "abandoned": "same: resized 2 1 inf",  # backoff
+            "abandoned": "same: resized 2 1 inf, open 2",
             "gone": "same: resized 2 1 inf, open 2",
         },
     ),

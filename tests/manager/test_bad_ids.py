@@ -255,18 +255,6 @@ def test_the_values_of_refused_keywords_are_not_shown() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("priority", [10, -10, "high", True, 1.0])
-def test_what_is_no_priority_is_refused(priority: Any) -> None:
-    async def by_acquire(manager: DefaultResourceManager, _: Any) -> None:
-        await manager.acquire("db:a", priority=priority)
-
-    async def by_lease(manager: DefaultResourceManager, _: Any) -> None:
-        manager.lease("db", priority=priority)
-
-    for call in (by_acquire, by_lease):
-        refused(call, None, UsageError, f"priority={priority!r}", "int from -9 to 9")
-
-
 BAD_TIMEOUTS = [-1, -0.001, math.nan, -math.inf, timedelta(seconds=-1), "2", True, [1], 1j]
 
 

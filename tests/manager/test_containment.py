@@ -121,7 +121,7 @@ import asyncio, sys
 from pepperpy_resources import DefaultResourceManager, ResourceSpec
 
 hook, late, offload = sys.argv[1], sys.argv[2] == "late", sys.argv[3] == "offload"
-opened = closed = 0
+called = opened = closed = 0
 
 def bad(name):
     if name == hook:
@@ -132,7 +132,8 @@ async def pause():
         await asyncio.sleep(0.01)
 
 async def connect():
-    global opened
+    global called, opened
+    called += 1
     await pause()
     bad("open")
     opened += 1
@@ -173,7 +174,8 @@ async def main():
 try:
     asyncio.run(main())
 except (KeyboardInterrupt, SystemExit) as error:
-    print("ended by", type(error).__name__, "opened", opened, "closed", closed)
+    print("ended by", type(error).__name__, "opened", opened, "closed", closed,
+          "called", called)
 """
 
 
@@ -200,8 +202,10 @@ def test_keyboard_interrupt_and_system_exit_end_the_program(
     )  # fmt: skip
     words = done.stdout.split()
     assert words[:3] == ["ended", "by", error], done.stdout + done.stderr
-    opened, closed = int(words[4]), int(words[6])
+    opened, closed, called = int(words[4]), int(words[6]), int(words[8])
     assert opened == closed  # what there was has been closed on the way out
+    if hook == "open":
+        assert called == 1  # its failure leads to no other try
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
 

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from pepperpy_resources.errors import UsageError
+from pepperpy_resources import ResourceSpec
+from pepperpy_resources.errors import (
+    UsageError,
+)
 from pepperpy_resources.testing import run
-from tests.helpers import Backend, Fake, serving, settled, ticks, timed, usable
+from tests.helpers import Backend, Fake, now, serving, settled, ticks, usable
 
 
 def test_a_pooled_lease_needs_no_id_and_is_not_listed() -> None:
@@ -96,60 +99,6 @@ def test_discard_closes_the_resource_on_exit() -> None:
 
 class Gone(Exception):
     pass
-
-
-@pytest.mark.parametrize("reset", [False, True], ids=["no reset", "reset"])
-@pytest.mark.parametrize(
-    ("error", "kept"),
-    [
-        (None, (True, True)),
-        (ValueError("mine"), (True, True)),
-        # Cancelled in the middle of an operation: dirty, unless a reset cleans it.
-        (asyncio.CancelledError(), (False, True)),
-        (GeneratorExit(), (False, True)),
-        (Gone("the other side"), (False, False)),
-    ],
-    ids=["well", "error", "cancelled", "GeneratorExit", "connection error"],
-)
-def test_how_a_block_is_left_decides_what_becomes_of_the_resource(
-    error: BaseException | None, kept: tuple[bool, bool], *, reset: bool
-) -> None:
-    async def main() -> None:
-        backend = Backend()
-        hooks = ("reset",) if reset else ()
-        spec = backend.spec(
-            "db", *hooks, max_size=1, is_connection_error=lambda e: isinstance(e, Gone)
-        )
-        async with serving(spec) as manager:
-
-            async def borrow() -> None:
-                async with manager.lease("db"):
-                    if error is not None:
-                        raise error
-
-            _, caught = await timed(borrow())
-            assert caught is error
-            await settled()
-            assert backend.fakes[0].closes == (0 if kept[reset] else 1)
-            assert backend.calls["reset"] == (1 if reset and kept[1] else 0)
-            async with manager.lease("db") as fake:
-                assert fake.number == (1 if kept[reset] else 2)
-        backend.assert_all_closed()
-
-    run(main())
-
-
-def test_a_release_with_discard_closes_the_resource() -> None:
-    async def main() -> None:
-        backend = Backend()
-        async with serving(backend.spec("db", "reset", max_size=1)) as manager:
-            await manager.acquire("db:a")
-            await manager.release("db:a", discard=True)
-            assert (await manager.acquire("db:b")).number == 2
-            assert backend.fakes[0].closes == 1
-            assert backend.calls["reset"] == 0
-
-    run(main())
 
 
 def test_the_last_holder_s_discard_closes_a_shared_resource() -> None:
@@ -248,5 +197,27 @@ def test_nested_leases_of_different_types_do_not_disturb_each_other() -> None:
             await asyncio.gather(*[work() for _ in range(20)])
         backend.assert_all_closed()
         other.assert_all_closed()
+
+    run(main())
+
+
+def test_an_acquire_of_an_idle_resource_and_its_release_never_suspend() -> None:
+    async def main() -> None:
+        backend = Backend()
+        spec: ResourceSpec[Fake] = backend.spec(max_size=1)
+        async with serving(spec) as manager:
+            await manager.acquire("db:a")
+            release = manager.release("db:a")
+            with pytest.raises(StopIteration):
+                release.send(None)
+            acquire = manager.acquire("db:a")
+            with pytest.raises(StopIteration) as stopped:
+                acquire.send(None)
+            assert stopped.value.value is backend.fakes[0]
+            await manager.release("db:a")
+            began = now()
+            async with manager.lease("db"):
+                pass
+            assert now() == began
 
     run(main())

@@ -10,7 +10,7 @@ import pytest
 from pepperpy_resources import Backoff
 from pepperpy_resources.errors import AskTimeout
 from pepperpy_resources.testing import run
-from tests.helpers import NEVER, Backend, serving, settled, ticks, timed, usable
+from tests.helpers import NEVER, Backend, serving, settled, ticks, timed
 
 
 def test_a_type_without_a_floor_opens_nothing_and_is_ready_at_once() -> None:
@@ -99,25 +99,6 @@ def test_stop_answers_those_who_wait_for_ready() -> None:
             await manager.stop(0)
             seconds, _ = await waiting
             assert seconds <= 1.0
-
-    run(main())
-
-
-def test_the_floor_comes_back_after_resources_are_lost() -> None:
-    async def main() -> None:
-        backend = Backend()
-        spec = backend.spec(min_idle=3, max_size=5)
-        async with serving(spec, cleanup_interval=10) as manager:
-            await manager.wait_ready(5)
-            await manager.cleanup()
-            await asyncio.sleep(25)  # the janitor sees it
-            assert backend.live == 3
-            for number in range(4):
-                await manager.acquire(f"db:{number}")
-            await asyncio.sleep(25)
-            assert backend.live == 5  # one more only, for max_size
-            await usable(manager, "db", 1)
-        backend.assert_all_closed()
 
     run(main())
 

@@ -86,7 +86,7 @@ def test_a_failing_creation_and_a_wait_in_vain() -> None:
     async def main() -> None:
         backend = Backend()
         error = ConnectionError("refused")
-        backend.next("open", error, 0.5)
+        backend.next("open", error, error, 0.5)
         spec = backend.spec(backoff=SLOW)
         async with serving(spec, metrics=private()) as manager:
             with noting(manager) as notes:
@@ -98,15 +98,17 @@ def test_a_failing_creation_and_a_wait_in_vain() -> None:
                     "0 waiting db:a t1",
                     "0 opening #1",
                     "0 open_failed #1 s=0 ConnectionError",
+                    "0 opening #2",
+                    "0 open_failed #2 s=0 ConnectionError",
                     "3 denied db:a t1 s=3 timeout ConnectionError",
                 ]
                 await manager.acquire("db:b", timeout=30)
                 await settled()
                 assert notes.take() == [
                     "3 waiting db:b t2",
-                    "10 opening #2",
-                    "10.5 opened #2 s=0.5",
-                    "10.5 acquired db:b #2 e1 t2 s=7.5",
+                    "10 opening #3",
+                    "10.5 opened #3 s=0.5",
+                    "10.5 acquired db:b #3 e1 t2 s=7.5",
                 ]
 
     run(main())
@@ -262,27 +264,27 @@ def test_hooks_that_ignore_their_deadlines() -> None:
                     "0 waiting db:a t1",
                     "0 opening #1",
                     "1 abandoned #1 overdue",
-                    "11 opening #2",
-                    "11 opened #2 s=0",
-                    "11 acquired db:a #2 e1 t1 s=11",
+                    "1 opening #2",
+                    "1 opened #2 s=0",
+                    "1 acquired db:a #2 e1 t1 s=1",
                 ]
                 backend.let_go.set()
                 await settled()
                 backend.let_go.clear()
                 assert notes.take() == [
-                    "11 opened #1 s=11",
-                    "11 closing #1 broken",
-                    "11 closed #1",
+                    "1 opened #1 s=1",
+                    "1 closing #1 broken",
+                    "1 closed #1",
                 ]
                 await manager.release("db:a", discard=True)
                 await asyncio.sleep(3)
                 backend.let_go.set()
                 await settled()
                 assert notes.take() == [
-                    "11 released db:a #2 e1 s=0 discarded",
-                    "11 closing #2 broken",
-                    "13 abandoned #2 overdue",
-                    "14 closed #2",
+                    "1 released db:a #2 e1 s=0 discarded",
+                    "1 closing #2 broken",
+                    "3 abandoned #2 overdue",
+                    "4 closed #2",
                 ]
 
     run(main())

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from pepperpy_resources import ResourceMetrics, ResourceSpec
+from pepperpy_resources import Budget, ResourceMetrics, ResourceSpec
 from pepperpy_resources.errors import ResourceError
-from pepperpy_resources.messages import Acquire, Describe, Release
+from pepperpy_resources.messages import Acquire, Describe, Release, Sweep
 from pepperpy_resources.testing import crash, run
 from tests.observe.scraping import text
 from tests.supervision.kit import outcome, serving, settled
@@ -124,3 +124,54 @@ def test_not_in_the_repr_of_a_public_message() -> None:
                 )
 
     run(main())
+
+
+def test_not_in_what_is_said_of_holders_budgets_and_operators(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Overdue, leaked, deadlocked, suspended, shed, resized: the errors, the log, the events."""
+    seen: list[str] = []
+
+    async def main() -> None:
+        fields: dict[str, Any] = {"max_size": 1, "max_hold": 1.0, "budget": Budget("all", 2)}
+        specs = (
+            ResourceSpec("db", factory=functools.partial(unlock, SECRET), **fields),
+            ResourceSpec("key", factory=unlock, keyed=True, max_queue_delay=0.1, **fields),
+        )
+        async with serving(*specs) as manager:
+            manager.subscribe(lambda event: seen.extend((repr(event), str(event))))
+
+            async def stuck() -> Any:
+                async with manager.lease("key:a", password=SECRET):
+                    return await outcome(manager.lease("db", timeout=5).__aenter__())
+
+            async def stuck_too() -> Any:
+                async with manager.lease("db"):
+                    return await outcome(
+                        manager.lease("key:a", timeout=9, password=SECRET).__aenter__()
+                    )
+
+            errors = list(await asyncio.gather(stuck(), stuck_too(), stuck_too()))
+            await manager.suspend("key")
+            late: Any = "postgres://u:" + SECRET  # each of these is a mistake of the caller's
+            mistakes = (
+                manager.acquire("key:b", timeout=0, password=SECRET, owner=Vault()),
+                manager.acquire("key:b", password=SECRET, priority=late),
+                manager.resize("key", max_size=late),
+                manager.resize("key", min_idle=late),
+            )
+            errors.extend([await outcome(work) for work in mistakes])
+            await asyncio.create_task(manager.lease("db", timeout=60).__aenter__())
+            manager.actor("db").tell(Sweep())
+            crash(manager, "budget:all")
+            await settled()
+            seen.extend(map(told, [error for error in errors if isinstance(error, Exception)]))
+            assert sum(isinstance(error, ResourceError) for error in errors) >= 5
+            seen.extend((manager.tree().render(), repr(manager.actor("budget:all"))))
+            seen.append(repr(manager.cell("budget:all").actor))
+
+    with caplog.at_level(logging.DEBUG):
+        run(main())
+    assert {"max_hold" in caplog.text, "leaked" in caplog.text} == {True}
+    seen.append(caplog.text)
+    assert [shown for shown in seen if SECRET in shown] == []

@@ -16,7 +16,7 @@ from benchmarks.reliability.scene import PATIENCE, now, together
 
 MEASURES = (
     "19. resources made for 50 borrowers, one creation at a time",
-    "19. the same with default settings",
+    "19. resources made for 50 borrowers, default settings",
     "19. the 50 are served, default settings",
 )
 
@@ -26,14 +26,14 @@ KEPT = 5
 
 async def run(open_pool: Opener) -> list[Figure]:
     """Return what the measures say."""
-    made, _ = await _spike(open_pool, one_opening=True)
-    by_default, took = await _spike(open_pool, one_opening=False)
+    made, _ = await _spike(open_pool, 1)
+    by_default, took = await _spike(open_pool, None)
     return [made, by_default, took]
 
 
-async def _spike(open_pool: Opener, *, one_opening: bool) -> tuple[Figure, Figure]:
+async def _spike(open_pool: Opener, openings: int | None) -> tuple[Figure, Figure]:
     backend = Backend(opening=seconds(0.15), round_trip=seconds(0))
-    pool = await open_pool(backend, Shape(size=BORROWERS, min_idle=KEPT, one_opening=one_opening))
+    pool = await open_pool(backend, Shape(size=BORROWERS, min_idle=KEPT, openings=openings))
     await asyncio.sleep(1)
     if len(backend.open) < KEPT:  # it opens on demand only
         await together(pool, KEPT)

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """What a type has of the budget and could use."""
+    """What a type has of the budget and could use; `inquiry` is the last one it has heard."""
 
     resource_type: str
     demand: Demand
+    inquiry: int = 0
 
 
 class Leave(msgspec.Struct, frozen=True):
@@ -45,10 +46,17 @@ class BudgetActor(LoopActor):
             budget = state.spec.budget
             if budget is not None and budget.name == self._name and state.cell.epitaph is None:
                 self.book.expected.add(state.policy.name)
-                state.cell.deliver(Inquire())
+                state.cell.deliver(Inquire(self.cell.incarnation))
 
     def claim(self, message: Claim, _reply: Any) -> None:
-        """Take a type's word."""
+        """Take a type's word; but not one it gave before it heard of this incarnation.
+
+        Since then it may have taken permits that the last incarnation gave, and the books would
+        give them to another as well.
+        """
+        expected = message.resource_type in self.book.expected
+        if expected and message.inquiry != self.cell.incarnation:
+            return
         self._tell(self.book.tell(message.resource_type, message.demand))
 
     def leave(self, message: Leave, _reply: Any) -> None:

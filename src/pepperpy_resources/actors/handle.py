@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
 
-from pepperpy_resources._checks import as_seconds
+from pepperpy_resources._checks import as_seconds, shown
 from pepperpy_resources.actors.metrics import Collect, ManagerFigures
 from pepperpy_resources.actors.pool import Describe
 from pepperpy_resources.actors.reply import Failure, Reply
@@ -144,28 +144,36 @@ def check_resize(message: on.Resize, state: TypeState) -> None:
     most = policy.max_size if message.max_size is None else message.max_size
     floor = policy.min_idle if message.min_idle is None else message.min_idle
     boundless = policy.keyed and most == math.inf
-    if not (boundless or (isinstance(most, int) and not isinstance(most, bool) and most >= 1)):
-        allowed = "an int >= 1" + (", or math.inf on a keyed type" if policy.keyed else "")
-        raise UsageError(f"Resize(max_size=...) of {policy.name!r} takes {allowed}; got {most!r}")
+    # Of the plain type, and within 64 bits: a turn compares these and shows them as floats.
+    if not (boundless or (type(most) is int and 1 <= most <= MOST_SLOTS)):
+        allowed = "an int >= 1 (below 2**63)"
+        allowed += ", or math.inf on a keyed type" if policy.keyed else ""
+        raise UsageError(
+            f"Resize(max_size=...) of {policy.name!r} takes {allowed}; got {shown(most)}"
+        )
     ceiling = 0 if policy.keyed else most if budget is None else min(most, budget.limit)
-    if isinstance(floor, bool) or not 0 <= floor <= ceiling:
+    if type(floor) is not int or not 0 <= floor <= ceiling:
         raise UsageError(
             f"Resize(min_idle=...) of {policy.name!r} takes an int from 0 to {ceiling:g} (its "
-            f"max_size or budget; 0 on a keyed type); got {floor!r}"
+            f"max_size or budget; 0 on a keyed type); got {shown(floor)}"
         )
 
 
+MOST_SLOTS = 2**63 - 1
 MOST_PRIORITY = 9
 
 
 def check_priority(priority: Any) -> None:
     """Refuse what is no priority."""
     whole = isinstance(priority, int) and not isinstance(priority, bool)
-    if priority is not None and not (whole and -MOST_PRIORITY <= priority <= MOST_PRIORITY):
-        raise UsageError(
-            f"priority={priority!r} is refused: it must be an int from {-MOST_PRIORITY} to "
-            f"{MOST_PRIORITY}, or None for the spec's"
-        )
+    if priority is None or (whole and -MOST_PRIORITY <= priority <= MOST_PRIORITY):
+        return
+    # A str by its type only: what is given by mistake may be a secret.
+    given = "a str" if isinstance(priority, str) else shown(priority)
+    raise UsageError(
+        f"priority={given} is refused: it must be an int from {-MOST_PRIORITY} to "
+        f"{MOST_PRIORITY}, or None for the spec's"
+    )
 
 
 def check_id(resource_id: Any, type_name: str, *, bare: bool) -> None:

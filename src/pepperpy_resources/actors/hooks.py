@@ -15,7 +15,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from pepperpy_resources._callables import callable_kind
-from pepperpy_resources.actors.host import describe, raise_outside, say
+from pepperpy_resources.actors.host import ENDS_PROGRAMS, describe, raise_outside, say
 from pepperpy_resources.actors.ledger import Entry, Run
 from pepperpy_resources.actors.watchdog import Watchdog
 from pepperpy_resources.actors.workers import Worker, Workers
@@ -26,9 +26,9 @@ from pepperpy_resources.errors import OpenFailedError
 if TYPE_CHECKING:
     from pepperpy_resources.spec import ResourceSpec
 
-# A hook cancelled by nobody of ours is cancelled because its loop ends: what would follow from
-# its failure (a new creation, say) must not be started there. If the loop lives on, it follows
-# after this many seconds.
+# A hook cancelled by nobody of ours is cancelled because its loop ends, and one that raises what
+# ends programs ends it itself: what would follow from its failure (a new creation, say) must not
+# be started there. If the loop lives on, it follows after this many seconds.
 AFTERLIFE = 0.1
 
 
@@ -252,7 +252,7 @@ class Hooks:
         entry.run = None
         error = failure_of(task)
         outcome = self._outcome(entry, run, error)
-        if task.cancelled() and not run.stopped:
+        if (task.cancelled() and not run.stopped) or isinstance(error, ENDS_PROGRAMS):
             self._loop.call_later(AFTERLIFE, self._report, outcome)
         else:
             self._report(outcome)

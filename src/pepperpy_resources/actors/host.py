@@ -23,6 +23,8 @@ from pepperpy_resources.errors import ActorDead, WrongLoop
 if TYPE_CHECKING:
     from pepperpy_resources.actors.base import LoopActor
 
+ENDS_PROGRAMS = (KeyboardInterrupt, SystemExit)
+
 log = logging.getLogger("pepperpy_resources")
 
 SLICE = 64  # turns run before the loop gets a chance to do something else
@@ -68,7 +70,7 @@ def raise_outside(loop: asyncio.AbstractEventLoop, error: BaseException) -> None
     def reraise() -> None:
         raise error
 
-    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+    if isinstance(error, ENDS_PROGRAMS):
         loop.call_soon(reraise)
 
 

@@ -71,6 +71,7 @@ class Ledger:
         self.draining = False
         self.suspended = False
         self.permits: float | None = None  # of a budget
+        self.inquiry = 0  # the budget's last that was heard
         self.last_slot = 0
         self.last_ticket = 0
         self.timer: asyncio.TimerHandle | None = None

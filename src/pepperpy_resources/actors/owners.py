@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Iterable, Sequence
+from types import CoroutineType, FrameType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pepperpy_resources.actors.host import log, say
-from pepperpy_resources.actors.refusals import owner_name, where
+from pepperpy_resources.actors.refusals import is_task, owner_name, where
 from pepperpy_resources.core import states
 from pepperpy_resources.core.deadlock import Crowd, stuck
 from pepperpy_resources.core.effects import Lease
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 AT_ONCE = 1000  # leases looked at in one turn; a type with more has its others looked at later
 LOOK_EVERY = 1.0  # seconds between two looks, while acquires wait; without any, sweeps look
+LOOK_SELDOMER = 1 / 16  # of what the oldest has waited already: who waits for days costs nothing
+
+DEEPEST = 30  # innermost frames of a holder that are shown
+# Where a coroutine or generator stands, and what it waits for.
+STEPS = {CoroutineType: ("cr_frame", "cr_await"), GeneratorType: ("gi_frame", "gi_yieldfrom")}
 
 BUSY = (states.OPENING, states.CHECKING, states.RESETTING, states.CLOSING)
 
@@ -45,7 +51,9 @@ class OwnerWatch:
         leases = self._ledger.leases
         if not self._left:
             self._left = list(leases)
-        looked, self._left = self._left[:AT_ONCE], self._left[AT_ONCE:]
+            self._left.reverse()  # what is taken off the end costs nothing, however many are left
+        looked = self._left[: -AT_ONCE - 1 : -1]
+        del self._left[-AT_ONCE:]
         return tuple(epoch for epoch in looked if epoch in leases and has_ended(leases[epoch]))
 
 
@@ -53,9 +61,7 @@ def has_ended(lease: Lease) -> bool:
     """Tell whether the lease's owner is a task that has ended."""
     owner = lease.acquire.owner
     # By the class, not the object: a subclass's own `done` would be user code inside a turn.
-    if not isinstance(owner, asyncio.Task):
-        return False
-    return asyncio.Task.done(owner)  # pyright: ignore[reportUnknownMemberType]
+    return is_task(owner) and asyncio.Task.done(owner)  # pyright: ignore[reportUnknownMemberType]
 
 
 def deadlocked(types: Iterable[TypeState]) -> set[str]:
@@ -66,8 +72,10 @@ def deadlocked(types: Iterable[TypeState]) -> set[str]:
 def is_full(state: TypeState) -> bool:
     """Tell whether only a release can serve those who wait for this type."""
     pool = state.pool
-    if pool.keyed or not pool.tickets or pool.idle or len(pool.leases) > AT_ONCE:
+    if pool.keyed or not pool.tickets or pool.idle:
         return False
+    if len(pool.leases) > AT_ONCE or len(pool.tickets) > AT_ONCE:
+        return False  # too many to look through
     return pool.size >= pool.max_size and not any(pool.counts[busy] for busy in BUSY)
 
 
@@ -75,10 +83,7 @@ def crowd(state: TypeState) -> Crowd:
     """Return who holds and who waits, by identity; a holder that is no task is unknown."""
     owners = [lease.owner for lease in state.pool.leases.values()]
     waiters = {id(ticket.event.owner) for ticket in state.pool.tickets.values()}
-    tasks: list[asyncio.Task[Any] | None] = [
-        owner if isinstance(owner, asyncio.Task) else None for owner in owners
-    ]
-    holders = [None if task is None else id(task) for task in tasks]
+    holders = [id(owner) if is_task(owner) else None for owner in owners]
     return Crowd(holders, waiters - {id(None)})
 
 
@@ -147,9 +152,23 @@ def taken_at(lease: Lease) -> str:
 
 def standing_at(owner: Any) -> str:
     """Return the stack of a task that has not ended, "" for anything else."""
-    if not isinstance(owner, asyncio.Task) or owner.done():
+    if not is_task(owner) or owner.done():
         return ""
-    frames: list[str] = []
-    for frame in owner.get_stack():
-        frames += traceback.format_list(traceback.extract_stack(frame, limit=1))
-    return f"\nits holder is at:\n{''.join(frames)}".rstrip() if frames else ""
+    lines: list[str] = []
+    for frame in frames_of(owner)[-DEEPEST:]:
+        lines += traceback.format_list(traceback.extract_stack(frame, limit=1))
+    return f"\nits holder is at:\n{''.join(lines)}".rstrip() if lines else ""
+
+
+def frames_of(task: asyncio.Task[Any]) -> list[FrameType]:
+    """Return where a task stands, outermost first.
+
+    The task itself tells only the outermost frame of a coroutine that is suspended.
+    """
+    frames: list[FrameType] = []
+    step: Any = task.get_coro()
+    while (names := STEPS.get(step.__class__)) is not None:
+        frame, step = getattr(step, names[0]), getattr(step, names[1])
+        if frame is not None:
+            frames.append(frame)
+    return frames or task.get_stack()

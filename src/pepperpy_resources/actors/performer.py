@@ -65,8 +65,9 @@ class Performer:
         """Keep the asker for a later event."""
         ledger, ticket = self.ledger, effect.ticket
         ledger.last_ticket = ticket
-        if self.state.next_look is None and ledger.leases:
-            self.state.plan_look()
+        state = self.state
+        if not state.looks_soon and (ledger.leases or state.next_look is None):
+            state.look_soon()
         if reply is ASK:
             promise = Promise(Future(loop=self.state.loop), ticket)
             ledger.waiting[ticket] = promise, effect
@@ -173,7 +174,8 @@ class Performer:
     def demand(self, effect: do.Demand, *_: Any) -> None:
         """Tell the budget what this type has and wants."""
         if self.state.budget is not None:
-            self.state.budget.deliver(Claim(self.state.policy.name, effect))
+            claim = Claim(self.state.policy.name, effect, self.ledger.inquiry)
+            self.state.budget.deliver(claim)
 
     def wake(self, effect: do.Wake, *_: Any) -> None:
         """Set the type's one timer."""

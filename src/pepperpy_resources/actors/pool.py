@@ -28,7 +28,7 @@ class Describe(msgspec.Struct, frozen=True):
     """Ask a resource type for a `PoolSnapshot`."""
 
 
-NOTED = frozenset((on.Drain, on.Shut, on.Sweep))
+NOTED = frozenset((on.Drain, on.Shut, on.Sweep, on.Inquire))
 
 
 class ResourceSupervisor(LoopActor):
@@ -81,7 +81,7 @@ class ResourceSupervisor(LoopActor):
             if outcome is not None:
                 return self.performer.wait(outcome, message, reply)
         elif kind in NOTED:
-            self._note(kind)
+            self._note(message)
         effects = handle(self.pool, message, self._now())
         if effects is None or WATCHED in self.pool.modes:
             return self._other(message, effects, reply)
@@ -96,12 +96,16 @@ class ResourceSupervisor(LoopActor):
             return snapshot(self.pool, self._now())
         return super().turn(message, reply)
 
-    def _note(self, kind: type[on.Event]) -> None:
+    def _note(self, message: on.Event) -> None:
         """Do what goes with an event but is not the machine's business."""
-        if kind is on.Sweep:
-            self.cell.deliver(Look())
-        else:
+        kind = message.__class__
+        if isinstance(message, on.Inquire):
+            self.ledger.inquiry = message.number
+            return
+        if kind is not on.Sweep:
             self.ledger.draining = self.state.parked is None
+        if kind is not on.Shut:
+            self.cell.deliver(Look())  # a drain waits for nobody who will never release
 
     def _look(self) -> None:
         """Reclaim what ended owners left behind; see whether the others wait for each other."""

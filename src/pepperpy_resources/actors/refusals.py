@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from types import CodeType
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from pepperpy_resources.core import states
 from pepperpy_resources.core.effects import Deny, Lease, Why
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from pepperpy_resources.core.pool import Pool
 
 
-MANY = 1000  # leases or tickets that are too many to be looked through for one error
+# Leases or tickets that are too many to be looked through for one error: as many as time out in one
+# turn may each be looked for among as many.
+MANY = 200
 
 ASYNCIO_EVENTS = asyncio.events.__file__
 
@@ -61,22 +64,33 @@ def holder(pool: Pool, lease: Lease) -> str:
     return f"{text}, acquired at {site}" if site else text
 
 
+def is_task(owner: object) -> TypeGuard[asyncio.Task[Any]]:
+    """Tell whether an owner is a task, by its class: `__class__` may be user code, or lie."""
+    return issubclass(type(owner), asyncio.Task)
+
+
 def owner_name(owner: Any) -> str:
-    """Return how to call an owner: a task by its name, anything else by type, never by content."""
+    """Return how to call an owner: a task by its name, a str as it is, anything else by type.
+
+    Called in turns, which run no user code: a subclass is asked by the base class's own methods.
+    """
     if owner is None:
         return "an unnamed owner"
-    if isinstance(owner, asyncio.Task):
-        return f"task {owner.get_name()!r}"
-    return owner if isinstance(owner, str) else f"a {type(owner).__name__}"
+    if is_task(owner):
+        name = asyncio.Task.get_name(owner)  # pyright: ignore[reportUnknownMemberType]
+        return f"task {name!r}"
+    if issubclass(type(owner), str):
+        return str.__str__(owner)
+    return f"a {type(owner).__name__}"
 
 
 def where(site: Any) -> str:
     """Return the place an acquire was called from, as `file:line in function`."""
-    if site is None:
-        return ""
-    if isinstance(site, str):
+    if type(site) is str:
         return site
-    code, instruction = site
+    if not (type(site) is tuple and list(map(type, site)) == [CodeType, int]):  # pyright: ignore[reportUnknownArgumentType]
+        return ""  # None, or something that an ask(Acquire(site=...)) brought along
+    code, instruction = cast("tuple[CodeType, int]", site)
     if code.co_filename == ASYNCIO_EVENTS:  # acquire() ran in a task of its own: nobody awaits it
         return ""
     lines = [line for start, end, line in code.co_lines() if start <= instruction < end]
@@ -92,7 +106,7 @@ def timed_out(pool: Pool, deny: Deny) -> ResourceError:
         cause = type(deny.error).__name__
         hint = f"Creations fail with {cause} (see the cause): mend what the factory connects to"
     elif pool.max_size < pool.cap:
-        hint = "The other types of its budget hold the rest: raise the budget's limit"
+        hint = "Its budget gives it no more: hold leases for less time, or raise the budget's limit"
     else:
         hint = "Hold leases for less time, raise max_size, or wait longer (acquire_timeout)"
     kind = AcquireTimeout if deny.error is None else BackendDown
@@ -109,7 +123,9 @@ def entanglement(pool: Pool, asked: Acquire) -> str:
     if own is not None:
         text = f" The same owner waits here and has {holder(pool, own)}: lease once, pass it on."
     waiting = {id(ticket.event.owner) for ticket in pool.tickets.values()} | {id(asked.owner)}
-    if leases and all(lease.owner and id(lease.owner) in waiting for lease in leases):
+    waiting.discard(id(None))
+    # By identity, and not even by truth: an owner is any object of the user's.
+    if leases and waiting.issuperset(id(lease.owner) for lease in leases):
         text += " Every holder is itself waiting here: nobody will ever give anything back."
     return text
 
@@ -142,7 +158,10 @@ def queue_full(pool: Pool, _: Deny) -> ResourceError:
 
 def closed(pool: Pool, _: Deny) -> ResourceError:
     """Say that nobody is served any more."""
-    return ManagerStopped(f"{pool.name!r} is stopping: acquires are refused")
+    return ManagerStopped(
+        f"{pool.name!r} is stopping: acquires are refused: {standing(pool)}. Acquire before "
+        "stop(), or of a new manager."
+    )
 
 
 def in_use(pool: Pool, deny: Deny) -> ResourceError:
@@ -179,7 +198,8 @@ def keywords(_: Pool, deny: Deny) -> ResourceError:
 def broken(pool: Pool, _: Deny) -> ResourceError:
     """Say that the resource cannot be made."""
     return OpenFailedError(
-        f"no {pool.name!r} resource can be made (see the cause): {standing(pool)}"
+        f"no {pool.name!r} resource can be made (see the cause): {standing(pool)}. Mend what the "
+        "factory connects to."
     )
 
 

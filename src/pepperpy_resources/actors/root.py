@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +16,7 @@ from pepperpy_resources.actors.budget import BudgetActor, Leave
 from pepperpy_resources.actors.host import Cell, Crashed, Host, say
 from pepperpy_resources.actors.janitor import Janitor, TypesChanged
 from pepperpy_resources.actors.metrics import MetricsActor
-from pepperpy_resources.actors.owners import deadlocked, report_deadlock
+from pepperpy_resources.actors.owners import LOOK_EVERY, deadlocked, report_deadlock
 from pepperpy_resources.actors.pool import ResourceSupervisor
 from pepperpy_resources.actors.reply import Failure
 from pepperpy_resources.actors.resource_event import What
@@ -89,6 +90,7 @@ class Root:
         self._add(METRICS, lambda cell: MetricsActor.launch(cell, self))
         self._cleanup_interval = cleanup_interval
         self._deadlock: set[str] = set()  # the types it was last said of
+        self._look_at = -math.inf  # when to look for deadlocks again
 
     def start_janitor(self) -> None:
         """Start the janitor, after the types there are at the start."""
@@ -133,7 +135,15 @@ class Root:
         return child.cell
 
     def look_around(self) -> None:
-        """Say so, once, when types have come to wait for each other for ever."""
+        """Say so, once, when types have come to wait for each other for ever.
+
+        Each type asks for this about once a second while anybody waits for it; one look at all of
+        them serves all.
+        """
+        now = self.host.loop.time()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_EVERY
         types = list(self.types.values())
         found = deadlocked(types)
         if found - self._deadlock:
@@ -148,7 +158,14 @@ class Root:
             self.end_child(child)
         state.hooks.workers.stop()
         self.leave_budget(state)
+        self.end_unused_budget(state)
         self.types_changed()
+
+    def end_unused_budget(self, state: TypeState) -> None:
+        """End the budget of a type that was the last to name it: the next may have other limits."""
+        users = {other.budget for other in self.types.values()}
+        if state.budget is not None and state.budget not in users:
+            self.end_child(self.children.pop(state.budget.path))
 
     def leave_budget(self, state: TypeState) -> None:
         """Free what a type that has ended held of its budget."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pepperpy_resources.actors.hooks import Hooks
 from pepperpy_resources.actors.host import Cell
 from pepperpy_resources.actors.ledger import Ledger
-from pepperpy_resources.actors.owners import LOOK_EVERY, Look, OwnerWatch
+from pepperpy_resources.actors.owners import LOOK_EVERY, LOOK_SELDOMER, Look, OwnerWatch
 from pepperpy_resources.actors.reply import Failure, Promise, Reply
 from pepperpy_resources.actors.watchdog import Watchdog
 from pepperpy_resources.actors.watchers import Watchers
@@ -52,7 +53,8 @@ class TypeState:
         self.owners = OwnerWatch(self.ledger)
         self.look_around: Callable[[], None] = lambda: None  # set by the root: sees all types
         self.budget: Cell | None = None  # set by the root
-        self.look_at = 0.0  # not before then
+        self.looked_at = -math.inf  # when owners were looked for last
+        self.looks_soon = False  # they will be within a second
         self.next_look: asyncio.TimerHandle | None = None
         self.loop = loop
         self.now = now_of(loop)
@@ -76,18 +78,27 @@ class TypeState:
         """Send the Tick that a Wake asked for."""
         self.cell.deliver(on.Tick())
 
-    def plan_look(self) -> None:
-        """Look for ended owners soon, but not within a second of the last look."""
-        self.next_look = self.loop.call_at(self.look_at, self.cell.deliver, Look())
+    def look_soon(self) -> None:
+        """Look for ended owners now, or once a second has passed since the last look."""
+        self.looks_soon = True
+        self._plan_look(max(self.loop.time(), self.looked_at + LOOK_EVERY))
 
     def looked(self) -> None:
-        """Look again in a second if acquires wait."""
+        """Plan the next look if acquires wait: the longer the oldest has waited, the less soon."""
+        now = self.loop.time()
+        if self.ledger.leases:  # else there was nothing to look at
+            self.looked_at = now
         if self.next_look is not None:
             self.next_look.cancel()
-            self.next_look = None
-        self.look_at = self.loop.time() + LOOK_EVERY
-        if self.pool.tickets:
-            self.plan_look()
+        self.looks_soon, self.next_look = False, None
+        oldest = next(iter(self.pool.tickets.values()), None)
+        if oldest is not None:
+            self._plan_look(now + max(LOOK_EVERY, (now - oldest.since) * LOOK_SELDOMER))
+
+    def _plan_look(self, at: float) -> None:
+        if self.next_look is not None:
+            self.next_look.cancel()
+        self.next_look = self.loop.call_at(at, self.cell.deliver, Look())
 
     def disarm(self) -> None:
         """Leave no timer behind."""

@@ -114,6 +114,8 @@ class Workers:
             self._idle.append(worker)
 
     def _forget(self, call: asyncio.Future[Any]) -> Worker:
+        if not call.cancelled():
+            call.exception()  # seen: who waited for it may be gone, and asyncio would report it
         self._forsaken.pop(call, None)
         return self._at_work.pop(call)
 

@@ -5,7 +5,8 @@ that has changed. `Book` is the budget's: from these demands it decides how many
 has; a pool takes its permits as a second limit beside its own `max_size`.
 
 Nothing is ever spent twice, whatever is still on its way: a permit that is taken back counts as
-held until the pool itself has said that it has no more than that (`Share.held`).
+held until the pool itself has said that it has no more than that (`Share.held`), and a pool's
+permits change again only when it has said that it heard of the last change.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def tell_budget(pool: Pool) -> None:
         idle_since=math.inf if idle is None else idle.used,
         wanted=wanted(pool),
         since=math.inf if oldest is None else oldest.since - head_start,
+        lent=pool.leased + pool.counts[states.DETACHED],
     )
     if demand != pool.demand:
         pool.demand = demand
@@ -66,21 +68,23 @@ class Share:
     """What one type has of the budget."""
 
     demand: Demand  # its own word
-    permits: int = 0  # as last allotted
-
-    @property
-    def settled(self) -> bool:
-        """Tell whether it has heard of its permits: it is told one word at a time.
-
-        A type that were told to have fewer while an earlier word, to have more, is still on its
-        way would open more than it is counted with.
-        """
-        return self.permits == self.demand.permits
+    permits: int  # as last allotted
+    heard: bool = True  # and it has said so: only then they may change again
 
     @property
     def held(self) -> int:
         """Permits that nobody else can have: given, or not yet given up."""
         return max(self.permits, int(self.demand.permits), self.demand.size)
+
+    @property
+    def soon(self) -> int:
+        """Permits it is to give up and will have given up as soon as hooks have ended."""
+        return self.held - max(self.permits, self.demand.lent)
+
+    @property
+    def lent(self) -> int:
+        """Permits it is to give up, but only when borrowers have given slots back."""
+        return max(0, self.demand.lent - self.permits)
 
     @property
     def short(self) -> int:
@@ -115,9 +119,10 @@ class Book:
         self.expected.discard(name)
         told = int(demand.permits)
         share = self.shares.setdefault(name, Share(demand, told))
-        if share.settled:
-            share.permits = told  # no other word is on its way to it
         share.demand = demand
+        if share.heard:
+            share.permits = told  # no other word is on its way to it
+        share.heard = told == share.permits
         return self.divide()
 
     def leave(self, name: str) -> dict[str, int]:
@@ -137,41 +142,69 @@ class Book:
             return {}
         before = {name: share.permits for name, share in self.shares.items()}
         by_wait = sorted(self.shares.values(), key=lambda share: share.demand.since)
-        left = self.free
+        reserved = 0  # for those that wait longer, but have yet to hear of their last permits
         for share in by_wait:
-            given = min(share.short, left)
-            left -= given  # kept for it, if it cannot be told yet
-            if share.settled:
-                share.permits += given
-        coming = self.free + sum(share.held - share.permits for share in by_wait)
+            if not share.heard:
+                reserved += share.short
+            while share.heard and share.short and self.free > reserved:
+                share.permits += 1
+        self.collect(by_wait)
+        changed = {n: s.permits for n, s in self.shares.items() if s.permits != before[n]}
+        for name in changed:
+            self.shares[name].heard = False
+        return changed
+
+    def collect(self, by_wait: list[Share]) -> None:
+        """Ask back what those who wait are still short of, beyond what was asked back before.
+
+        What is lent out may be long in coming: it stops nobody from taking what idles meanwhile.
+        What nobody waits for any more is left to whoever has it.
+        """
+        soon = self.free + sum(share.soon for share in by_wait)
+        later = sum(share.lent for share in by_wait)
         for share in by_wait:
-            missing = share.short - coming
-            coming = max(0, -missing)
-            while missing > 0 and self.take_back(share):
+            missing = share.short - soon
+            soon = max(0, -missing)
+            while missing > 0 and take_back(self.unused(share)):
                 missing -= 1
-        after = {name: share.permits for name, share in self.shares.items()}
-        return {name: permits for name, permits in after.items() if permits != before[name]}
+            if share.demand.since == math.inf:
+                continue  # nobody gives up what is lent for its min_idle
+            later -= (covered := max(0, min(missing, later)))
+            missing -= covered
+            while missing > 0 and take_back(self.busy(share)):
+                missing -= 1
+        for share in by_wait:
+            if share.heard:
+                later -= (left := max(0, min(share.lent, later)))
+                share.permits += left
 
-    def take_back(self, needy: Share) -> bool:
-        """Take a permit from who misses it least; tell whether there was anybody."""
-        giver = self.giver(needy)
-        if giver is None:
-            return False
-        # Of a type that spares none, a slot has to go: permits it has not used yet would not do.
-        kept = giver.permits if giver.to_spare else min(giver.permits, max(1, giver.demand.size))
-        giver.permits = kept - 1
-        return True
+    def givers(self) -> list[Share]:
+        """Return who can give one up."""
+        return [share for share in self.shares.values() if share.heard and share.permits > 0]
 
-    def giver(self, needy: Share) -> Share | None:
-        """Return who is to give one up: unused first, then idle longest, then waiting least."""
-        others = [share for share in self.shares.values() if share.settled and share.permits > 0]
+    def unused(self, needy: Share) -> Share | None:
+        """Return who has a permit unused; else who has a slot idle, the longest."""
+        others = self.givers()
         for share in others:
             if share.to_spare:
                 return share
         if needy.demand.since == math.inf:
             return None  # it only fills up towards min_idle: nobody closes anything for that
         idle = [share for share in others if share.idles]
-        if idle:
-            return min(idle, key=lambda share: share.demand.idle_since)
-        busy = [share for share in others if share.demand.since > needy.demand.since + PATIENCE]
+        return min(idle, key=lambda share: share.demand.idle_since, default=None)
+
+    def busy(self, needy: Share) -> Share | None:
+        """Return whose acquires wait least, if that is well less than the needy one's."""
+        patient = needy.demand.since + PATIENCE
+        busy = [share for share in self.givers() if share.demand.since > patient]
         return max(busy, key=lambda share: share.demand.since, default=None)
+
+
+def take_back(giver: Share | None) -> bool:
+    """Take a permit from who misses it least; tell whether there was anybody."""
+    if giver is None:
+        return False
+    # Of a type that spares none, a slot has to go: permits it has not used yet would not do.
+    kept = giver.permits if giver.to_spare else min(giver.permits, max(1, giver.demand.size))
+    giver.permits = kept - 1
+    return True

@@ -226,3 +226,4 @@ class Demand(Effect, frozen=True):
     idle_since: float  # of the longest idle one
     wanted: int  # slots that would be opened if there were permits
     since: float  # since when the oldest acquire waits; inf if none does
+    lent: int = 0  # slots that borrowers have: nobody knows when they come back

@@ -188,7 +188,9 @@ class Allot(Event, frozen=True):
 
 
 class Inquire(Event, frozen=True):
-    """The budget has lost its books: say what is held and wanted."""
+    """The budget has lost its books: say what is held and wanted, in answer to this `number`."""
+
+    number: int = 0
 
 
 class Ready(Event, frozen=True):

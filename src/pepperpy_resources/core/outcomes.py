@@ -18,7 +18,7 @@ from pepperpy_resources.core.events import (
     ResetDone,
 )
 from pepperpy_resources.core.pool import DRAINING, SUSPECTING, Pool
-from pepperpy_resources.core.settle import settle
+from pepperpy_resources.core.settle import settle, settle_failed
 from pepperpy_resources.core.slots import Lane, Slot
 
 
@@ -60,7 +60,7 @@ def opened(pool: Pool, event: Opened) -> None:
 
 
 def open_failed(pool: Pool, event: OpenFailed) -> None:
-    """No resource was made: its place is free, and the next try waits for the backoff."""
+    """No resource was made: its place is free for the next try, unless the lane backs off."""
     slot = expected(pool, event, states.FAILED)
     if slot is None:
         return
@@ -70,26 +70,35 @@ def open_failed(pool: Pool, event: OpenFailed) -> None:
     # An abandoned creation was counted then, and one that fails while we drain was cancelled by us.
     if not abandoned and DRAINING not in pool.modes:
         creation_failed(pool, lane, event.error, event.chance, fatal=event.fatal)
-    settle(pool, lane)
+    settle_failed(pool, lane)
 
 
 def creation_failed(
     pool: Pool, lane: Lane, error: Any, chance: float, *, fatal: bool = False
 ) -> None:
-    """Back off: one creation at a time, and not before `retry_at`."""
+    """Back off: one creation at a time, and not before `retry_at`, which may be now."""
     pool.counters.errors["open"] += 1
     lane.failures += 1
     lane.error = error
     lane.limit = 1
     backoff = pool.policy.backoff
-    lane.retry_at = lane.forget_at = pool.now + backoff.delay(lane.failures, chance)
+    lane.retry_at = pool.now + backoff.delay(lane.failures, chance)
+    # A first failure, after which there is no pause, must be known when the second comes.
+    lane.forget_at = max(lane.retry_at, pool.now + backoff.min)
     if backoff.attempts is not None:
         lane.forget_at += backoff.max  # else a key nobody waits for would start from none
     if fatal or out_of_attempts(pool, lane):
         for ticket in tuple(lane.tickets.values()):
             queueing.deny(pool, ticket, do.Why.BROKEN, "error", error)
-    pool.retries.set(lane.key or "", lane.retry_at)
-    pool.arm(lane.retry_at)
+    await_retry(pool, lane)
+
+
+def await_retry(pool: Pool, lane: Lane) -> None:
+    """Be woken when the pause is over and, for a key, when its failures may be forgotten."""
+    at = lane.forget_at if pool.keyed and pool.now >= lane.retry_at else lane.retry_at
+    if pool.now < at:
+        pool.retries.set(lane.key or "", at)
+        pool.arm(at)
 
 
 def check_passed(pool: Pool, event: CheckPassed) -> None:

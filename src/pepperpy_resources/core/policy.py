@@ -14,9 +14,12 @@ import msgspec
 class Backoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long to wait after the n-th failed creation in a row.
 
-    The delay is `min * factor**(n - 1)`, at most `max`, times `1 ± jitter`; seconds.
+    The first failure may be a blip: whoever waits gets the next creation at once. Pauses begin
+    with the second: `min` seconds, then `min * factor`, `min * factor**2` and so on, at most
+    `max`, each times `1 ± jitter`. From the first failure on, creations are tried one at a time.
     After `attempts` failures in a row waiting acquires are denied with the last failure
-    as cause (`None`: they wait until their own deadline).
+    as cause (`None`: they wait until their own deadline). `attempts=1` leaves no second try:
+    then the pauses begin with the first failure.
     """
 
     min: float = 0.1
@@ -27,8 +30,11 @@ class Backoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def delay(self, failures: int, chance: float) -> float:
         """Return the seconds to wait after `failures` >= 1 failures; `chance` is in [0, 1)."""
+        pauses = failures if self.attempts == 1 else failures - 1
+        if pauses < 1:
+            return 0.0
         # The exponent is bounded so that a year of failures does not overflow a float.
-        base = min(self.max, self.min * self.factor ** min(failures - 1, 64))
+        base = min(self.max, self.min * self.factor ** min(pauses - 1, 64))
         return base * (1 + self.jitter * (2 * chance - 1))
 
 

@@ -239,6 +239,7 @@ class Pool:
         elif slot.background:
             slot.used = used  # nobody has used it: it goes on to have been idle as long as before
             self.put_first(slot)
+        slot.background = False
         # Just made, checked or reset: good for this very turn, even where fresh_for is 0.
         this_turn = min(slot.expires, math.nextafter(self.now, math.inf))
         slot.good_until = max(slot.good_until, this_turn)

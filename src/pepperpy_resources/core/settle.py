@@ -40,6 +40,14 @@ def settle(pool: Pool, lane: Lane) -> None:
             del pool.lanes[lane.key]
 
 
+def settle_failed(pool: Pool, lane: Lane) -> None:
+    """Settle a lane after a failure; a key that may try again does so after those that starve."""
+    if pool.starved and lane.failures and lane.tickets and lane_may_open(pool, lane):
+        pool.starved[lane.key] = lane  # the last of them; `relieve` follows
+    else:
+        settle(pool, lane)
+
+
 def extras(pool: Pool, lane: Lane) -> None:
     """Do what the pool's modes ask for, whether anyone waits or not."""
     if DRAINING in pool.modes:

@@ -14,9 +14,14 @@ from pepperpy_resources.core.events import (
     Tick,
 )
 from pepperpy_resources.core.lending import ENDED_FOR
-from pepperpy_resources.core.outcomes import creation_failed, found_bad, suspect_idle
+from pepperpy_resources.core.outcomes import (
+    await_retry,
+    creation_failed,
+    found_bad,
+    suspect_idle,
+)
 from pepperpy_resources.core.pool import DRAINING, FILLING, Pool
-from pepperpy_resources.core.settle import settle
+from pepperpy_resources.core.settle import settle, settle_failed
 from pepperpy_resources.core.slots import Lane, Slot
 
 
@@ -37,7 +42,7 @@ def tick(pool: Pool, _: Tick) -> None:
     for number in pool.hook_deadlines.pop_due(pool.now):
         slot = pool.slots[number]
         hook_overdue(pool, slot)
-        settle(pool, slot.lane)
+        settle_failed(pool, slot.lane)
     for name in pool.retries.pop_due(pool.now):
         retry(pool, name)
     for name in pool.sheds.pop_due(pool.now):
@@ -54,8 +59,7 @@ def retry(pool: Pool, name: str) -> None:
     lane = pool.lanes.get(name or None)
     if lane is not None:
         settle(pool, lane)
-        if pool.keyed and pool.now < lane.forget_at:
-            pool.retries.set(name, lane.forget_at)
+        await_retry(pool, lane)
 
 
 def hold_overdue(pool: Pool, lease: do.Lease) -> None:

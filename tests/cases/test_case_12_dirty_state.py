@@ -1,4 +1,4 @@
-"""What becomes of a resource whose `lease()` block was left by an exception: `on_exception`."""
+"""Case 12: no dirty resource is handed over: it is reset or discarded before its next use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pepperpy_resources.testing import run
-from tests.helpers import Backend, serving, settled
+from tests.helpers import Backend, serving, settled, timed
 
 
 class Gone(Exception):
@@ -120,5 +120,59 @@ def test_a_task_that_is_cancelled_in_its_block_keeps_the_resource_with_keep() ->
             await asyncio.wait({task})
             assert task.cancelled()
             assert await manager.acquire("db:next", timeout=0) is backend.fakes[0]
+
+    run(main())
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["no reset", "reset"])
+@pytest.mark.parametrize(
+    ("error", "kept"),
+    [
+        (None, (True, True)),
+        (ValueError("mine"), (True, True)),
+        # Cancelled in the middle of an operation: dirty, unless a reset cleans it.
+        (asyncio.CancelledError(), (False, True)),
+        (GeneratorExit(), (False, True)),
+        (Gone("the other side"), (False, False)),
+    ],
+    ids=["well", "error", "cancelled", "GeneratorExit", "connection error"],
+)
+def test_how_a_block_is_left_decides_what_becomes_of_the_resource(
+    error: BaseException | None, kept: tuple[bool, bool], *, reset: bool
+) -> None:
+    async def main() -> None:
+        backend = Backend()
+        hooks = ("reset",) if reset else ()
+        spec = backend.spec(
+            "db", *hooks, max_size=1, is_connection_error=lambda e: isinstance(e, Gone)
+        )
+        async with serving(spec) as manager:
+
+            async def borrow() -> None:
+                async with manager.lease("db"):
+                    if error is not None:
+                        raise error
+
+            _, caught = await timed(borrow())
+            assert caught is error
+            await settled()
+            assert backend.fakes[0].closes == (0 if kept[reset] else 1)
+            assert backend.calls["reset"] == (1 if reset and kept[1] else 0)
+            async with manager.lease("db") as fake:
+                assert fake.number == (1 if kept[reset] else 2)
+        backend.assert_all_closed()
+
+    run(main())
+
+
+def test_a_release_with_discard_closes_the_resource() -> None:
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec("db", "reset", max_size=1)) as manager:
+            await manager.acquire("db:a")
+            await manager.release("db:a", discard=True)
+            assert (await manager.acquire("db:b")).number == 2
+            assert backend.fakes[0].closes == 1
+            assert backend.calls["reset"] == 0
 
     run(main())

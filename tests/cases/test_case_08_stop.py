@@ -1,4 +1,4 @@
-"""stop() ends: waiters at once, borrowers after the timeout, everything closed (case 8)."""
+"""Case 8: stop() ends: waiters at once, borrowers after the timeout, everything closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keyed types: the id names the resource, exclusively or shared (cases 16, 22)."""
+"""Case 22: keyed types: a key blocks no other, shared or not, nor does a full budget."""
 
 from __future__ import annotations
 
@@ -162,7 +162,8 @@ def test_ids_that_starve_for_room_are_served_in_their_order() -> None:
 def test_an_id_that_cannot_be_made_does_not_fill_the_queue_for_others() -> None:
     async def main() -> None:
         backend = Backend()
-        backend.next("open", ConnectionError("refused"))
+        refused = ConnectionError("refused")
+        backend.next("open", refused, refused)
         pause = Backoff(min=60, max=60)
         spec = backend.spec("agent", keyed=True, max_waiting=0, backoff=pause)
         async with serving(spec) as manager:

@@ -1,4 +1,4 @@
-"""One hook that hangs costs one slot: others are served as quickly as before (case 16)."""
+"""Case 16: one hook that hangs costs one slot: others are served as quickly as before."""
 
 from __future__ import annotations
 

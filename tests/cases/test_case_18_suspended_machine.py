@@ -1,4 +1,4 @@
-"""Case 18: the machine slept, and its clocks say so."""
+"""Case 18: the machine slept, and its clocks say so: what is idle is checked first."""
 
 from __future__ import annotations
 

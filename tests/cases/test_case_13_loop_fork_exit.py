@@ -1,4 +1,4 @@
-"""Another loop, another thread, a forked child: told at once, never left waiting (case 13)."""
+"""Case 13: another loop, a forked child, an exit: told at once, never left waiting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is idle too long or too old goes; what is too old is never handed out (case 14)."""
+"""Case 14: floor, idle time and lifetime are honoured; what is too old is never handed out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from pepperpy_resources import DefaultResourceManager, ResourceSpec
 from pepperpy_resources.testing import run
-from tests.helpers import Backend, Fake, serving, settled
+from tests.helpers import Backend, Fake, serving, settled, usable
 
 MINUTE = 60.0
 
@@ -189,5 +189,24 @@ def test_keyed_resources_expire_too() -> None:
             assert list(manager.resources) == ["agent:b"]
             assert [fake.closes for fake in backend.fakes] == [1, 0]
             assert (await manager.acquire("agent:a")).number == 3
+
+    run(main())
+
+
+def test_the_floor_comes_back_after_resources_are_lost() -> None:
+    async def main() -> None:
+        backend = Backend()
+        spec = backend.spec(min_idle=3, max_size=5)
+        async with serving(spec, cleanup_interval=10) as manager:
+            await manager.wait_ready(5)
+            await manager.cleanup()
+            await asyncio.sleep(25)  # the janitor sees it
+            assert backend.live == 3
+            for number in range(4):
+                await manager.acquire(f"db:{number}")
+            await asyncio.sleep(25)
+            assert backend.live == 5  # one more only, for max_size
+            await usable(manager, "db", 1)
+        backend.assert_all_closed()
 
     run(main())

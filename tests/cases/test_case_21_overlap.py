@@ -1,4 +1,4 @@
-"""No two borrowers ever hold one resource, whatever goes on around them (case 21)."""
+"""Case 21: no two borrowers ever hold one resource, whatever goes on around them."""
 
 from __future__ import annotations
 
