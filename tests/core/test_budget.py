@@ -280,6 +280,13 @@ def test_who_does_not_wait_leaves_a_wish_that_the_next_permit_fulfils() -> None:
     assert rig.acquire("db:a", timeout=0)[0] == "lease 1"
 
 
+def test_where_its_own_max_size_is_in_the_way_nothing_is_wished_of_the_budget() -> None:
+    rig = budgeted(1, max_size=1)
+    rig.hold("db:a")
+    assert rig.acquire("db:b", timeout=0) == ["wait", "deny timeout to 2"]
+    assert rig.pool.wish is None
+
+
 def test_the_wish_of_a_key_is_fulfilled_too() -> None:
     rig = budgeted(0, keyed=True)
     told = rig.acquire("db:a", timeout=0, arguments={"x": 1})

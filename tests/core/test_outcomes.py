@@ -209,12 +209,30 @@ def test_a_ticket_that_times_out_is_told_the_last_failure() -> None:
     assert [e.error for e in rig.effects if isinstance(e, do.Deny)] == [down]
 
 
+def test_who_waited_for_a_creation_that_took_too_long_is_told_so() -> None:
+    rig = Rig(create_timeout=2.0, backoff=Backoff(attempts=1))
+    rig.acquire("db:a")
+    assert rig.tick(at=2) == ["abandon 1", "deny broken to 1", "report 1"]
+    (error,) = [str(e.error) for e in rig.effects if isinstance(e, do.Deny)]
+    assert error == "the factory did not end within create_timeout=2 s"
+
+
+def test_no_slot_is_suspected_where_none_is_left() -> None:
+    rig = Rig(**CHECKED, fresh_for=0.0)
+    rig.idle(2)
+    rig.acquire("db:a", at=1)
+    rig.acquire("db:b", at=1)
+    assert rig.states == {1: "checking", 2: "checking"}
+    rig.send(on.CheckFailed(1))
+    assert rig.pool.modes == set()
+
+
 def test_a_creation_later_than_its_deadline_is_closed_when_it_arrives() -> None:
     rig = Rig(create_timeout=2.0, max_size=2, backoff=STEADY)
     rig.acquire("db:a")
     assert rig.tick(at=2) == ["abandon 1", "report 1", "open 2"]
     (report,) = [effect for effect in rig.effects if isinstance(effect, do.Report)]
-    assert report.what == "hook overdue"
+    assert report == do.Report("hook overdue", 1, "opening")
     assert rig.pool.size == 1
     assert rig.opened(1, at=3.5) == ["close 1 broken"]
     assert rig.states == {1: "abandoned", 2: "opening"}

@@ -71,6 +71,7 @@ def test_a_slot_past_its_lifetime_is_closed_when_it_comes_back() -> None:
 def test_what_is_not_leased_is_refused() -> None:
     rig = Rig()
     assert rig.release("db:a") == ["deny not_leased"]
+    assert rig.effects == [do.Deny(0, do.Why.NOT_LEASED, "db:a")]
     rig.acquire("db:a")
     assert rig.release("db:a") == ["deny not_leased"]  # queued is not leased
     rig.opened(1)

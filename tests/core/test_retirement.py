@@ -218,6 +218,12 @@ def test_a_quiet_slot_is_checked_in_the_background(chance: float, due: float) ->
     assert rig.send(on.CheckPassed(1), at=due + 1) == ["idle 1"]
 
 
+def test_a_check_in_the_background_is_promised_to_nobody() -> None:
+    rig = quiet()
+    rig.send(on.Sweep(), at=100)
+    assert rig.acquire("db:a") == ["wait", "open 2"]
+
+
 def test_only_a_sweep_looks() -> None:
     rig = quiet()
     rig.tick(at=30)  # the deadline of the ticket it was opened for

@@ -64,7 +64,7 @@ def test_in_a_full_pool_a_ticket_is_queued() -> None:
     rig.acquire("db:b")  # the first one sets the timer, which is the long way's business
     ticket = acquire_nowait(rig.pool, on.Acquire("db:c"), 1.0)
     assert isinstance(ticket, do.Wait)
-    assert (ticket.deadline, ticket.since) == (31.0, 1.0)
+    assert (ticket.ticket, ticket.deadline, ticket.since) == (3, 31.0, 1.0)
     assert rig.waiting[-1] == ticket.ticket
     assert rig.pool.named["db:c"] is None
 
@@ -103,6 +103,24 @@ def test_a_ticket_whose_time_is_up_keeps_its_place_for_the_long_way() -> None:
     rig.acquire("db:c")
     assert release_nowait(rig.pool, on.Release("db:a"), 1.0) is None  # its Tick is late
     assert rig.waiting == [2, 3]
+
+
+@pytest.mark.parametrize(("at", "good_until"), [(0.0, 5.0), (4.0, 9.0), (5.0, 10.0), (7.0, 10.0)])
+def test_a_slot_laid_by_is_good_while_fresh_and_no_longer_than_it_lives(
+    at: float, good_until: float
+) -> None:
+    rig = Rig(**CHECKED, fresh_for=5.0, max_lifetime=10.0, lifetime_jitter=0.0)
+    rig.hold("db:a")
+    assert release_nowait(rig.pool, on.Release("db:a"), at) is not None
+    assert rig.pool.slots[1].good_until == good_until
+
+
+def test_at_the_very_moment_it_expires_a_slot_is_for_the_long_way() -> None:
+    rig = Rig(max_lifetime=10.0, lifetime_jitter=0.0)
+    rig.hold("db:a")
+    rig.idle(1)
+    assert acquire_nowait(rig.pool, on.Acquire("db:n"), 10.0) is None
+    assert release_nowait(rig.pool, on.Release("db:a"), 10.0) is None
 
 
 # -- where it must not go

@@ -62,6 +62,16 @@ def test_a_sweep_restores_the_floor() -> None:
     assert rig.states == {1: "closing", 2: "leased", 3: "idle", 4: "idle"}
 
 
+def test_a_sweep_restores_the_floor_though_a_late_release_is_still_awaited() -> None:
+    rig = Rig(min_idle=1)
+    rig.opened(1)
+    rig.acquire("db:a")
+    rig.send(on.Evict("db:a", force=True))
+    rig.send(on.Closed(1))
+    assert list(rig.pool.ended) == [1]
+    assert rig.send(on.Sweep(), at=1) == ["open 2"]
+
+
 def test_the_floor_is_approached_within_max_opening_and_backoff() -> None:
     rig = Rig(min_idle=3, max_opening=2, backoff=STEADY)
     assert rig.states == {1: "opening", 2: "opening"}
