@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from pepperpy_resources.testing import run
-from tests.helpers import (
-    NEVER,
-    Backend,
-    Fake,
-    serving,
-    settled,
-    timed,
-    usable,
-)
+from tests.helpers import NEVER, Backend, Fake, serving, settled, timed, usable, warm
 
 # -- is_connection_error
 
@@ -27,14 +18,6 @@ class Gone(Exception):
 
 def is_gone(error: BaseException) -> bool:
     return isinstance(error, Gone)
-
-
-async def warm(manager: Any, count: int) -> None:
-    ids = [f"db:warm-{number}" for number in range(count)]
-    for resource_id in ids:
-        await manager.acquire(resource_id)
-    for resource_id in ids:
-        await manager.release(resource_id)
 
 
 @pytest.mark.parametrize("where", ["check", "reset", "on_acquire", "block"])

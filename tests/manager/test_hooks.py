@@ -21,6 +21,7 @@ from tests.helpers import (
     ticks,
     timed,
     usable,
+    warm,
 )
 
 # -- on_acquire
@@ -139,14 +140,6 @@ def test_an_on_acquire_that_hangs_is_bounded_by_the_acquire_s_deadline() -> None
         backend.assert_all_closed()
 
     run(main())
-
-
-async def warm(manager: Any, count: int) -> None:
-    ids = [f"db:warm-{number}" for number in range(count)]
-    for resource_id in ids:
-        await manager.acquire(resource_id)
-    for resource_id in ids:
-        await manager.release(resource_id)
 
 
 def test_a_predicate_that_fails_is_reported_and_means_no(caplog: pytest.LogCaptureFixture) -> None:
