@@ -261,6 +261,7 @@ def test_a_queue_that_stands_is_shed_until_it_has_been_empty() -> None:
             await asyncio.sleep(1)
             results = await asyncio.gather(*[timed(borrow(manager, 0.05)) for _ in range(30)])
             assert [error for _, error in results if error is not None] == []
+            assert manager.cell("db").incarnation == 1
 
     run(main())
 
