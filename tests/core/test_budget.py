@@ -9,6 +9,7 @@ from pepperpy_resources.core import events as on
 from pepperpy_resources.core.nowait import acquire_nowait, release_nowait
 from pepperpy_resources.core.policy import Backoff
 from tests.core.rig import Rig
+from tests.core.steps import steps
 
 
 def demand(rig: Rig) -> do.Demand:
@@ -381,3 +382,15 @@ def test_a_half_open_circuit_that_its_own_limits_keep_from_probing_denies_at_onc
     rig.send(on.OpenFailed(1))
     rig.send(on.Suspend())
     assert rig.acquire("db:b", at=5) == ["wait", "deny broken to 2"]
+
+
+def test_a_budget_s_word_costs_no_step_for_each_key() -> None:
+    """It may come with every lease, and there may be many keys."""
+
+    def allotted(keys: int) -> int:
+        rig = Rig(keyed=True, max_size=5_000, budgeted=True, idle_timeout=math.inf)
+        rig.send(on.Allot(keys))
+        rig.hold(*(f"db:{number}" for number in range(keys)))
+        return steps(lambda: rig.send(on.Allot(keys + 1)))
+
+    assert allotted(1_000) <= allotted(10) + 5

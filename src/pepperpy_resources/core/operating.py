@@ -20,7 +20,7 @@ from pepperpy_resources.core.events import (
     Suspend,
 )
 from pepperpy_resources.core.pool import DRAINING, FILLING, SHRINKING, SUSPENDED, WATCHED, Pool
-from pepperpy_resources.core.settle import may_open, settle
+from pepperpy_resources.core.settle import may_open, relieve, settle, shrink
 from pepperpy_resources.core.slots import Slot
 
 
@@ -76,7 +76,8 @@ def resume(pool: Pool, _: Resume) -> None:
     if SUSPENDED in pool.modes:
         pool.modes.discard(SUSPENDED)
         pool.effects.append(do.Suspended(suspended=False))
-        settle_all(pool)
+        for lane in tuple(pool.lanes.values()):
+            settle(pool, lane)
 
 
 def resize(pool: Pool, event: Resize) -> None:
@@ -110,13 +111,13 @@ def limit(pool: Pool) -> None:
         pool.modes.add(SHRINKING)
     if len(pool.idle) < pool.min_idle:
         pool.modes.add(FILLING)
-    settle_all(pool)
-
-
-def settle_all(pool: Pool) -> None:
-    """Settle every lane; the pooled one, or those of all keys."""
-    for lane in tuple(pool.lanes.values()):
-        settle(pool, lane)
+    if not pool.keyed:
+        settle(pool, pool.lanes[None])
+        return
+    # Not by settling every key: a budget's word must not cost a step for each key there is.
+    if SHRINKING in pool.modes:
+        shrink(pool)
+    relieve(pool)
 
 
 def inquire(pool: Pool, _: Inquire) -> None:
