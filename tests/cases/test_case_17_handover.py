@@ -60,7 +60,7 @@ def test_a_slot_that_comes_back_after_the_deadline_is_not_granted_by_a_late_cloc
         async with serving(backend.spec(max_size=1)) as manager:
             await manager.acquire("db:holder")
             late = asyncio.ensure_future(manager.acquire("db:late", timeout=0.01))
-            patient = asyncio.ensure_future(manager.acquire("db:patient", timeout=20))
+            patient = asyncio.ensure_future(manager.acquire("db:patient", timeout=2))
             await ticks(2)
             time.sleep(0.05)  # noqa: ASYNC251 - the loop is stuck: no timer could fire
             await manager.release("db:holder")

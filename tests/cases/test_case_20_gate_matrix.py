@@ -23,7 +23,7 @@ WAYS = ("ok", "error", "slow", "never")
 SIZE = 3
 TASKS = 8
 DEADLINE = 0.05  # of every hook, in seconds; an acquire has less than two of them
-ABORT = 0.22
+ABORT = 0.12
 SOON = 10.0  # seconds of real time that something which takes milliseconds may take here
 
 LIMITS: dict[str, Any] = {
@@ -78,7 +78,7 @@ class Crowd:
             try:
                 await (self.by_id if number % 2 else self.by_lease)(number, turn)
             except (ResourceError, ValueError):
-                await asyncio.sleep(0.02)  # what fails at once would let no time pass
+                await asyncio.sleep(0.03)  # what fails at once would let no time pass
             self.look()
 
     async def by_lease(self, number: int, turn: int) -> None:
@@ -100,7 +100,7 @@ class Crowd:
         try:
             assert fake.holders == 1
             assert fake.closes == 0
-            await asyncio.sleep(0.003)
+            await asyncio.sleep(0.005)
             assert fake.holders == 1
             assert fake.closes == 0
             self.served += 1
