@@ -171,3 +171,12 @@ async def usable(manager: DefaultResourceManager, name: str, count: int) -> None
     assert all(fake.closes == 0 for fake in fakes)
     for resource_id in ids:
         await manager.release(resource_id)
+
+
+async def warm(manager: DefaultResourceManager, count: int, name: str = "db") -> None:
+    """Have so many resources opened and idle."""
+    ids = [f"{name}:warm-{number}" for number in range(count)]
+    for resource_id in ids:
+        await manager.acquire(resource_id)
+    for resource_id in ids:
+        await manager.release(resource_id)

@@ -2,33 +2,21 @@
 
 import functools
 import io
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack, ExitStack
 
 import pytest
 
 from pepperpy_resources._callables import callable_kind, describe, may_close_itself
 from pepperpy_resources.spec import ResourceSpec
-
-
-async def connect(dsn: str = "") -> str:
-    return dsn
-
-
-def make(dsn: str = "") -> str:
-    return dsn
-
-
-async def async_generator() -> AsyncGenerator[str, None]:
-    yield ""
-
-
-def generator() -> Generator[str, None, None]:
-    yield ""
-
-
-async_context = asynccontextmanager(async_generator)
-context = contextmanager(generator)
+from tests.spec_kit import (
+    async_context,
+    async_generator,
+    connect,
+    context,
+    generator,
+    make,
+)
 
 
 class Maker:
@@ -93,15 +81,15 @@ def test_the_kind_of_a_factory_is_told_without_calling_it(
 @pytest.mark.parametrize(
     ("factory", "text"),
     [
-        (make, f"{__name__}.make"),
+        (make, "tests.spec_kit.make"),
         (len, "len"),
         (str, "str"),
         ("secret".join, "str.join"),
         (Maker, f"{__name__}.Maker"),
         (Maker(), f"<{__name__}.Maker object>"),
         (Maker().connect, f"{__name__}.Maker.connect"),
-        (functools.partial(make, "secret"), f"partial({__name__}.make)"),
-        (context, f"{__name__}.generator"),
+        (functools.partial(make, "secret"), "partial(tests.spec_kit.make)"),
+        (context, "tests.spec_kit.generator"),
     ],
 )
 def test_a_callable_is_named_without_what_it_holds(

@@ -66,6 +66,7 @@ def test_an_acquire_cancelled_at_any_tick_gives_its_slot_back(
             figures = await manager.monitor()
             assert figures["active_resources"] == 0
             assert figures["waiting"] == 0
+            assert figures["types"]["db"]["leaked"] == 0  # nobody had to look for what was lost
         assert backend.most_live <= SLOTS
         backend.assert_all_closed()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
@@ -109,5 +110,43 @@ def test_a_lease_block_that_is_cancelled_while_it_is_left_has_given_back() -> No
             await asyncio.wait({task})
             await usable(manager, "db", 1)
             assert backend.opened == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("usual", [{}, {"reset": Ticks(2)}], ids=["plain", "reset"])
+def test_a_storm_of_cancels_leaves_every_slot_usable(usual: dict[str, Any]) -> None:
+    """Fifteen hundred cancels, at every tick of acquire, use and release."""
+
+    async def main() -> None:
+        backend = Backend(**usual)
+        spec = backend.spec("db", *(["reset"] if usual else []), max_size=5)
+        hit = 0
+        async with serving(spec) as manager:
+
+            async def borrow(number: int) -> None:
+                nonlocal hit
+                await manager.acquire(f"db:{number}")
+                try:
+                    await ticks(number % 4)
+                finally:
+                    try:
+                        await manager.release(f"db:{number}")
+                    except asyncio.CancelledError:
+                        hit += 1
+                        raise
+
+            crowd = [asyncio.ensure_future(borrow(number)) for number in range(1500)]
+            for number, task in enumerate(crowd):
+                if number % 7 == 0:
+                    await ticks(1)
+                task.cancel()
+            ended = await asyncio.gather(*crowd, return_exceptions=True)
+            assert all(end is None or isinstance(end, asyncio.CancelledError) for end in ended)
+            assert hit == 0  # a release has no point at which a cancel could hit it
+            await usable(manager, "db", 5)
+            assert (await manager.monitor())["active_resources"] == 0
+        assert backend.most_live <= 5
+        backend.assert_all_closed()
 
     run(main())

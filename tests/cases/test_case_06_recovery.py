@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from pepperpy_resources.testing import run
-from tests.helpers import (
-    NEVER,
-    Backend,
-    Fake,
-    serving,
-    settled,
-    timed,
-    usable,
-)
+from tests.helpers import NEVER, Backend, Fake, serving, settled, timed, usable, warm
 
 # -- is_connection_error
 
@@ -27,14 +18,6 @@ class Gone(Exception):
 
 def is_gone(error: BaseException) -> bool:
     return isinstance(error, Gone)
-
-
-async def warm(manager: Any, count: int) -> None:
-    ids = [f"db:warm-{number}" for number in range(count)]
-    for resource_id in ids:
-        await manager.acquire(resource_id)
-    for resource_id in ids:
-        await manager.release(resource_id)
 
 
 @pytest.mark.parametrize("where", ["check", "reset", "on_acquire", "block"])
@@ -111,5 +94,50 @@ def test_after_an_outage_the_first_acquire_costs_one_check_and_one_creation() ->
             stale = backend.fakes[:8]
             assert [fake.closes for fake in stale] == [1] * 8
         backend.assert_all_closed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("size", [1, 2, 8, 50])
+def test_after_an_outage_of_any_size_nobody_is_handed_a_dead_resource(size: int) -> None:
+    async def main() -> None:
+        backend = Backend(open=0.5)
+        dead: set[Fake] = set()
+
+        async def check(fake: Fake) -> None:
+            backend.calls["check"] += 1
+            if fake in dead:
+                raise ConnectionError("gone")
+
+        spec = backend.spec(max_size=size, check=check)
+        async with serving(spec) as manager:
+            await warm(manager, size)
+            await asyncio.sleep(10)
+            dead.update(backend.fakes)
+            seconds, fake = await timed(manager.acquire("db:a"))
+            assert seconds == pytest.approx(0.5)  # the check failed at once; one creation
+            assert fake is backend.fakes[size]
+            await asyncio.sleep(60)
+            assert [old.closes for old in dead] == [1] * size
+            assert backend.calls["check"] == size  # each once, all but the first in the background
+            assert backend.opened == size + 1  # and no storm of creations: one was asked for
+
+    run(main())
+
+
+def test_one_stale_resource_starts_no_storm() -> None:
+    # Only what is_connection_error knows invalidates a generation; the others are only checked.
+    async def main() -> None:
+        backend = Backend()
+        spec = backend.spec("db", "check", max_size=8, is_connection_error=is_gone)
+        async with serving(spec) as manager:
+            await warm(manager, 8)
+            await asyncio.sleep(10)
+            backend.next("check", ValueError("only this one"))
+            await manager.acquire("db:a")
+            await settled()
+            assert backend.calls["check"] == 8
+            assert backend.opened == 9
+            assert sum(fake.closes for fake in backend.fakes) == 1
 
     run(main())

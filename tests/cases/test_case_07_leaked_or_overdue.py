@@ -26,9 +26,10 @@ async def figures(manager: DefaultResourceManager, name: str = "db") -> dict[str
     return found
 
 
-async def leaky(manager: DefaultResourceManager, resource_id: str = "db") -> None:
+async def leaky(manager: DefaultResourceManager, lasting: float = 0) -> None:
     """Enter a block and end without leaving it."""
-    await manager.lease(resource_id).__aenter__()
+    await manager.lease("db").__aenter__()
+    await asyncio.sleep(lasting)
 
 
 async def forgetful(manager: DefaultResourceManager, resource_id: str) -> None:
@@ -69,11 +70,11 @@ def test_the_janitor_finds_it_where_nobody_waits() -> None:
     async def main() -> None:
         backend = Backend()
         async with serving(backend.spec(max_size=2), cleanup_interval=10) as manager:
-            await asyncio.create_task(leaky(manager))
             held: Fake = await manager.acquire("db:held")  # no owner: nobody can tell
+            await asyncio.create_task(leaky(manager, lasting=5))  # nobody has had to wait since
             await asyncio.sleep(10)
             await settled()
-            assert [fake.closes for fake in backend.fakes] == [1, 0]
+            assert [fake.closes for fake in backend.fakes] == [0, 1]
             assert (await figures(manager))["leaked"] == 1
             assert manager.resources["db:held"] is held
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pepperpy_resources import Backoff
-from pepperpy_resources.errors import AcquireTimeout, OverloadError, QueueFull
+from pepperpy_resources import Backoff, DefaultResourceManager
+from pepperpy_resources.errors import AcquireTimeout, Overloaded, OverloadError, QueueFull
 from pepperpy_resources.testing import run
-from tests.helpers import NEVER, Backend, Fake, serving, ticks, timed, usable
+from tests.helpers import NEVER, Backend, Fake, now, serving, ticks, timed, usable
 
 
 def test_the_default_deadline_is_finite() -> None:
@@ -186,5 +186,90 @@ def test_those_for_whom_something_is_being_made_do_not_count_as_waiting() -> Non
             assert not asks[3].done()
             await manager.release("db:0")
             assert isinstance((await asks[3])[1], Fake)
+
+    run(main())
+
+
+def test_a_cancelled_ticket_leaves_a_long_queue_at_once() -> None:
+    # Were each looked for from the front, this would take minutes, not seconds.
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec(max_size=1)) as manager:
+            await manager.acquire("db:holder")
+            waiters = [asyncio.ensure_future(manager.acquire(f"db:{n}")) for n in range(20_000)]
+            await ticks(2)
+            for waiter in reversed(waiters[1:]):
+                waiter.cancel()
+            await ticks(2)
+            assert (await manager.monitor())["waiting"] == 1
+            await manager.release("db:holder")
+            assert await waiters[0] is backend.fakes[0]
+
+    run(main())
+
+
+# -- shedding
+
+TARGET = 0.1  # max_queue_delay; a queue stands that was slower for twenty times as long: 2 s
+
+
+async def borrow(manager: DefaultResourceManager, seconds: float) -> None:
+    async with manager.lease("db", timeout=60):
+        await asyncio.sleep(seconds)
+
+
+def test_a_burst_is_served_whole() -> None:
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec(max_size=1, max_queue_delay=TARGET)) as manager:
+            # Each takes 19 ms, so the last waits 1.9 s, nineteen times the target.
+            ends = [timed(borrow(manager, 0.019)) for _ in range(101)]
+            results = await asyncio.gather(*ends)
+            assert [error for _, error in results if error is not None] == []
+            assert max(seconds for seconds, _ in results) == pytest.approx(1.919)
+
+    run(main())
+
+
+def test_a_queue_that_stands_is_shed_until_it_has_been_empty() -> None:
+    async def main() -> None:
+        backend = Backend()
+        async with serving(backend.spec(max_size=1, max_queue_delay=TARGET)) as manager:
+            began = now()
+            ends: list[tuple[float, float, Any]] = []
+
+            async def client(at: float) -> None:
+                seconds, error = await timed(borrow(manager, 0.05))
+                ends.append((at, seconds, error))
+
+            tasks: list[asyncio.Task[None]] = []
+            while now() - began < 10:  # 100 a second, of which 20 can be served
+                tasks.append(asyncio.ensure_future(client(now() - began)))
+                await asyncio.sleep(0.01)
+            await asyncio.gather(*tasks)
+            shed = [(at, seconds) for at, seconds, error in ends if error is not None]
+            assert {type(error) for *_, error in ends if error is not None} == {Overloaded}
+            # Not before it has stood for 2 s since it was last served within the target.
+            assert min(at + seconds for at, seconds in shed) == pytest.approx(2.05, abs=0.06)
+            # From then on nobody waits long in vain, and those who are served did not wait longer.
+            late = [(seconds, error) for at, seconds, error in ends if at > 2.2]
+            assert all(s == pytest.approx(TARGET, abs=0.011) for s, error in late if error)
+            assert max(s for s, error in late if not error) <= TARGET + 0.05 + 0.011
+            served = sum(error is None for _, error in late)
+            assert served == pytest.approx(20 * 7.8, abs=4)  # the slot is never without work
+            # A pause in which it is empty once, and a burst is a burst again.
+            await asyncio.sleep(1)
+            results = await asyncio.gather(*[timed(borrow(manager, 0.05)) for _ in range(30)])
+            assert [error for _, error in results if error is not None] == []
+            assert manager.cell("db").incarnation == 1
+
+    run(main())
+
+
+def test_without_a_target_nobody_is_shed() -> None:
+    async def main() -> None:
+        async with serving(Backend().spec(max_size=1)) as manager:
+            results = await asyncio.gather(*[timed(borrow(manager, 0.5)) for _ in range(100)])
+            assert [error for _, error in results if error is not None] == []
 
     run(main())

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from pepperpy_resources import Backoff, ResourceSpec
+from pepperpy_resources.errors import BackendDown
 from pepperpy_resources.testing import run
 from tests.helpers import Backend, Fake, serving, ticks, timed
 
@@ -64,5 +65,51 @@ def test_a_backend_that_is_down_is_probed_by_one_and_then_taken_up_slowly() -> N
             assert opening == 4
             await asyncio.gather(*crowd)
             assert most == 4
+
+    run(main())
+
+
+def test_a_thousand_tickets_meet_a_backend_that_is_down() -> None:
+    async def main() -> None:
+        opening, most, calls = 0, 0, 0
+
+        async def connect() -> Fake:
+            nonlocal opening, most, calls
+            calls += 1
+            opening += 1
+            most = max(most, opening)
+            try:
+                await asyncio.sleep(0.1)
+            finally:
+                opening -= 1
+            raise ConnectionError("refused")
+
+        spec: ResourceSpec[Fake] = ResourceSpec(
+            "db", factory=connect, max_size=500, max_opening=4, acquire_timeout=30
+        )
+        async with serving(spec) as manager:
+            crowd = [manager.acquire(f"db:{number}") for number in range(1000)]
+            ends = await asyncio.gather(*[timed(acquire) for acquire in crowd])
+            assert {type(error) for _, error in ends} == {BackendDown}
+            assert {round(seconds, 3) for seconds, _ in ends} == {30.0}
+            assert most == 4
+            # Four at first; then one after another, pausing 0.1 s to 10 s, doubled, give or take
+            # a fifth: 0.8, 1.6, 3.2, 6.4, 10, 10 after the four failures that came together.
+            assert 4 + 4 <= calls <= 4 + 7
+
+    run(main())
+
+
+def test_a_closing_resource_counts_until_it_is_closed() -> None:
+    async def main() -> None:
+        backend = Backend(close=2.0)
+        async with serving(backend.spec(max_size=2)) as manager:
+            await manager.acquire("db:a")
+            await manager.acquire("db:b")
+            await manager.release("db:a", discard=True)
+            seconds, fake = await timed(manager.acquire("db:c"))
+            assert seconds == pytest.approx(2.0)  # the third is not opened beside the closing one
+            assert isinstance(fake, Fake)
+            assert fake.number == 3
 
     run(main())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pepperpy_resources.testing import run
-from tests.helpers import Backend, serving, settled, timed
+from tests.helpers import Backend, Fake, Ticks, serving, settled, ticks, timed
 
 
 class Gone(Exception):
@@ -174,5 +174,39 @@ def test_a_release_with_discard_closes_the_resource() -> None:
             assert (await manager.acquire("db:b")).number == 2
             assert backend.fakes[0].closes == 1
             assert backend.calls["reset"] == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize("tick", range(8))
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_borrower_cancelled_in_its_operation_leaves_nothing_dirty(
+    tick: int, *, reset: bool
+) -> None:
+    async def main() -> None:
+        backend = Backend(reset=Ticks(2))
+        dirty: set[int] = set()
+
+        async def clean(fake: Fake) -> None:
+            await ticks(2)
+            dirty.discard(fake.number)
+
+        hooks: dict[str, Any] = {"reset": clean} if reset else {}
+        spec = backend.spec(max_size=1, **hooks)
+        async with serving(spec) as manager:
+
+            async def operate() -> None:
+                async with manager.lease("db") as fake:
+                    dirty.add(fake.number)
+                    await ticks(6)  # half of an answer is still on the wire
+                    dirty.discard(fake.number)
+
+            task = asyncio.ensure_future(operate())
+            await ticks(tick)
+            task.cancel()
+            await asyncio.wait({task})
+            async with manager.lease("db") as fake:
+                assert fake.number not in dirty
+                assert fake.number == 1 or not reset  # it was cleaned, not thrown away
 
     run(main())

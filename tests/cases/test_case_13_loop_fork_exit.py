@@ -179,3 +179,31 @@ def test_a_forked_child_is_told_so_and_the_parent_goes_on() -> None:
     parent = lines[0].split()[1]
     assert "parent goes on" in lines
     assert [line for line in lines if line.startswith("closed")] == [f"closed {parent}"]
+
+
+# -- an exit without stop()
+
+UNSTOPPED = """
+import asyncio
+from pepperpy_resources import DefaultResourceManager, ResourceSpec
+
+async def main():
+    manager = DefaultResourceManager([ResourceSpec("db", factory=object, min_idle=1)])
+    await manager.start()
+    await manager.acquire("db:a")
+
+asyncio.run(main())
+print("over")
+"""
+
+
+def test_a_manager_that_was_never_stopped_warns_and_does_not_delay_the_exit() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", UNSTOPPED],
+        capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert done.stdout == "over\n"
+    assert "ResourceWarning: <DefaultResourceManager" in done.stderr
+    assert "was never stopped" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -8,18 +8,11 @@ from typing import Any
 
 import pytest
 
-from pepperpy_resources import DefaultResourceManager, ResourceSpec
+from pepperpy_resources import ResourceSpec
 from pepperpy_resources.testing import run
-from tests.helpers import Backend, Fake, serving, settled, usable
+from tests.helpers import Backend, Fake, serving, settled, usable, warm
 
 MINUTE = 60.0
-
-
-async def warm(manager: DefaultResourceManager, count: int) -> None:
-    for number in range(count):
-        await manager.acquire(f"db:{number}")
-    for number in range(count):
-        await manager.release(f"db:{number}")
 
 
 def test_an_idle_resource_goes_after_idle_timeout_and_not_before() -> None:

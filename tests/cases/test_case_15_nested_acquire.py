@@ -83,6 +83,21 @@ def test_it_is_not_said_of_a_queue_that_moves(caplog: pytest.LogCaptureFixture) 
     assert said(caplog) == []
 
 
+def test_it_is_not_said_while_a_resource_is_being_made(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        backend = Backend(open=5.0)
+        async with serving(backend.spec(max_size=2), cleanup_interval=1) as manager:
+
+            async def nested() -> None:
+                async with manager.lease("db"), manager.lease("db") as fake:
+                    assert fake.number == 2
+
+            await asyncio.create_task(nested())
+
+    run(main())
+    assert said(caplog) == []
+
+
 def test_every_holder_waiting_for_another_one_is_said_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

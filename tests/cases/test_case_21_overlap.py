@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 import pytest
 
 from pepperpy_resources import DefaultResourceManager, ResourceSpec
 from pepperpy_resources.testing import VirtualTimeLoop, run
-from tests.helpers import Backend, Fake, Ticks, serving, ticks, usable
+from tests.helpers import Backend, Fake, Step, Ticks, serving, ticks, usable
 
 SLOTS = 5
 
@@ -41,6 +41,31 @@ def test_a_hundred_tasks_and_a_thousand_rounds_over_five_slots() -> None:
         backend.assert_all_closed()
 
     run(main())
+
+
+class Watchful(Backend):
+    """A backend that notes when a hook meets a borrower on its resource."""
+
+    def __init__(self, **usual: Step) -> None:
+        super().__init__(**usual)
+        self.met: list[str] = []
+
+    async def alone(self, hook: str, fake: Fake, work: Awaitable[None]) -> None:
+        before = fake.holders
+        try:
+            await work
+        finally:
+            if before or fake.holders:
+                self.met.append(hook)
+
+    async def check(self, fake: Fake) -> None:
+        await self.alone("check", fake, super().check(fake))
+
+    async def reset(self, fake: Fake) -> None:
+        await self.alone("reset", fake, super().reset(fake))
+
+    async def close(self, fake: Fake) -> None:
+        await self.alone("close", fake, super().close(fake))
 
 
 class Storm:
@@ -106,13 +131,14 @@ class Storm:
 @pytest.mark.parametrize("seed", range(6))
 def test_nothing_overlaps_in_a_storm(seed: int, hook: str) -> None:
     async def main() -> None:
-        backend = Backend(open=Ticks(3), reset=Ticks(1), check=Ticks(1), close=Ticks(2))
+        backend = Watchful(open=Ticks(3), reset=Ticks(1), check=Ticks(1), close=Ticks(2))
         spec = backend.spec("db", hook, max_size=SLOTS, fresh_for=0)
         async with serving(spec) as manager:
             await Storm(manager, backend, seed).rage(hook)
             assert manager.cell("db").incarnation == 1
             assert backend.calls[hook] > 100
             assert backend.calls["close"] > 50
+            assert backend.met == []
         assert backend.most_live <= SLOTS
         backend.assert_all_closed()
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
 
-from pepperpy_resources import Backoff
+from pepperpy_resources import Backoff, Budget, DefaultResourceManager, ResourceSpec
 from pepperpy_resources.errors import AcquireTimeout, KeywordsRefused, NotLeased
 from pepperpy_resources.testing import run
-from tests.helpers import Backend, serving, settled, ticks, timed
+from tests.helpers import NEVER, Backend, Fake, serving, settled, ticks, timed
 
 
 def test_the_same_id_is_the_same_resource_one_holder_after_another() -> None:
@@ -225,5 +226,151 @@ def test_at_most_max_opening_resources_of_the_whole_type_are_made_at_once() -> N
                 *[timed(manager.acquire(f"agent:{number}")) for number in range(5)]
             )
             assert [seconds for seconds, _ in waits] == pytest.approx([1.0, 1.0, 2.0, 2.0, 3.0])
+
+    run(main())
+
+
+@pytest.mark.parametrize("hook", ["open", "check", "reset", "close"])
+def test_a_key_that_hangs_blocks_no_other(hook: str) -> None:
+    async def main() -> None:
+        backend = Backend()
+        spec = backend.spec("agent", "check", "reset", keyed=True, max_size=4, fresh_for=0)
+        async with serving(spec) as manager:
+            if hook != "open":
+                await manager.acquire("agent:bad")
+                await manager.release("agent:bad")
+                await asyncio.sleep(1)
+            backend.next(hook, NEVER)
+            bad = asyncio.ensure_future(timed(manager.acquire("agent:bad")))
+            await settled()
+            if hook in ("reset", "close"):
+                await manager.release("agent:bad", discard=hook == "close")
+                await settled()
+            assert not backend.script[hook]  # it hangs now
+            for number in range(30):  # ten keys in three places
+                seconds, fake = await timed(manager.acquire(f"agent:{number % 10}", timeout=1))
+                assert isinstance(fake, Fake)
+                assert seconds == 0.0
+                await manager.release(f"agent:{number % 10}")
+                await settled()
+            await bad
+        backend.assert_all_closed()
+
+    run(main())
+
+
+# -- one budget for several types
+
+BUDGET = Budget("connections", 4)
+
+
+def budgeted(backend: Backend, *names: str, **fields: Any) -> list[ResourceSpec[Fake]]:
+    keyed = {"keyed": True, "max_size": None}
+    return [backend.spec(name, budget=BUDGET, **keyed, **fields) for name in names]
+
+
+async def held(manager: DefaultResourceManager, *ids: str) -> None:
+    for resource_id in ids:
+        await manager.acquire(resource_id)
+
+
+async def used(manager: DefaultResourceManager, *ids: str) -> None:
+    """Use one after another, a second apart."""
+    for resource_id in ids:
+        await manager.acquire(resource_id)
+        await manager.release(resource_id)
+        await asyncio.sleep(1)
+
+
+def test_a_full_budget_evicts_the_key_that_has_been_idle_longest_whatever_its_type() -> None:
+    async def main() -> None:
+        backend = Backend(close=0.25)
+        async with serving(*budgeted(backend, "db", "cache")) as manager:
+            await used(manager, "db:1", "cache:1", "db:2", "cache:2")
+            assert backend.opened == 4
+            for number, gone in enumerate(("db:1", "cache:1", "db:2", "cache:2"), 3):
+                seconds, fake = await timed(manager.acquire(f"db:{number}"))
+                assert isinstance(fake, Fake)
+                assert seconds == pytest.approx(0.25)  # until the one in the way is closed
+                assert gone not in manager.resources
+                assert len(manager.resources) == 4
+        assert backend.most_live <= 4
+        backend.assert_all_closed()
+
+    run(main())
+
+
+def test_who_waits_longest_of_all_types_is_served_first() -> None:
+    async def main() -> None:
+        backend = Backend()
+        order: list[str] = []
+        async with serving(*budgeted(backend, "db", "cache", "llm")) as manager:
+            await held(manager, "db:1", "db:2", "cache:1", "cache:2")
+
+            async def borrow(resource_id: str) -> None:
+                async with manager.lease(resource_id):
+                    order.append(resource_id)
+                    await asyncio.sleep(0.5)
+
+            waiting = ["llm:1", "db:3", "cache:3", "llm:2", "db:4"]
+            tasks = []
+            for resource_id in waiting:
+                tasks.append(asyncio.ensure_future(borrow(resource_id)))
+                await asyncio.sleep(1.5)
+            assert order == []
+            for resource_id in ("db:1", "cache:1", "db:2", "cache:2"):
+                await manager.release(resource_id)
+                await asyncio.sleep(0.01)
+            await asyncio.gather(*tasks)
+            assert order == waiting
+        assert backend.most_live <= 4
+        backend.assert_all_closed()
+
+    run(main())
+
+
+def test_a_budget_that_is_spent_is_named_and_blocks_nobody_who_has_a_resource() -> None:
+    async def main() -> None:
+        backend = Backend()
+        async with serving(*budgeted(backend, "db", "cache")) as manager:
+            await held(manager, "db:1", "db:2", "db:3")
+            await used(manager, "cache:1")
+            await manager.acquire("cache:1")
+            _, error = await timed(manager.acquire("cache:2", timeout=1))
+            assert isinstance(error, AcquireTimeout)
+            assert "raise the budget's limit" in str(error)
+            await manager.release("cache:1")
+            await manager.acquire("cache:1", timeout=0)  # its own: no word of the budget needed
+
+    run(main())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_budget_is_never_exceeded_and_everybody_is_served(seed: int) -> None:
+    async def main() -> None:
+        chance = random.Random(seed)
+        backend = Backend(open=0.01, close=0.02)
+        specs = budgeted(backend, "db", "cache", max_opening=2)
+        specs += [backend.spec("pooled", budget=BUDGET, max_size=3, min_idle=1)]
+        served = 0
+        async with serving(*specs) as manager:
+
+            async def client() -> None:
+                nonlocal served
+                for _ in range(20):
+                    name = chance.choice(("db:{}", "cache:{}", "pooled"))
+                    async with manager.lease(name.format(chance.randrange(6)), timeout=60) as fake:
+                        fake.holders += 1
+                        assert fake.holders == 1
+                        await asyncio.sleep(chance.random() / 50)
+                        fake.holders -= 1
+                        served += 1
+                    if chance.random() < 0.2:
+                        await asyncio.sleep(chance.random())
+
+            await asyncio.gather(*[client() for _ in range(15)])
+        assert served == 300
+        assert backend.most_live <= 4
+        backend.assert_all_closed()
 
     run(main())

@@ -106,6 +106,18 @@ def test_keys_beyond_max_opening_are_opened_in_the_order_they_came() -> None:
     assert rig.pool.slots[4].lane.key == "db:b"  # its second try comes after c's first
 
 
+def test_a_key_that_backs_off_leaves_its_place_and_asks_for_no_other() -> None:
+    rig = Rig(keyed=True, max_size=2, backoff=Backoff(min=1.0, jitter=0.0))
+    rig.hold("db:a")
+    rig.acquire("db:b")
+    assert rig.send(on.OpenFailed(2)) == ["gone 2", "open 3"]  # nobody else needs the place
+    assert rig.acquire("db:c") == ["wait"]
+    assert rig.send(on.OpenFailed(3)) == ["gone 3", "open 4"]
+    assert rig.pool.slots[4].lane.key == "db:c"
+    assert rig.release("db:a") == ["ended 1"]  # it may idle: b does not want its place yet
+    assert rig.tick(at=1) == ["close 1 idle"]
+
+
 def test_two_keys_that_fail_take_turns_and_then_both_back_off() -> None:
     backoff = Backoff(min=1.0, jitter=0.0)
     rig = Rig(keyed=True, max_opening=1, create_timeout=3.0, backoff=backoff)

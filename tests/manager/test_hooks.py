@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from tests.helpers import (
     ticks,
     timed,
     usable,
+    warm,
 )
 
 # -- on_acquire
@@ -140,14 +142,6 @@ def test_an_on_acquire_that_hangs_is_bounded_by_the_acquire_s_deadline() -> None
     run(main())
 
 
-async def warm(manager: Any, count: int) -> None:
-    ids = [f"db:warm-{number}" for number in range(count)]
-    for resource_id in ids:
-        await manager.acquire(resource_id)
-    for resource_id in ids:
-        await manager.release(resource_id)
-
-
 def test_a_predicate_that_fails_is_reported_and_means_no(caplog: pytest.LogCaptureFixture) -> None:
     def broken(error: BaseException) -> bool:
         raise RuntimeError("predicate")
@@ -188,6 +182,25 @@ def test_a_close_waits_for_the_hook_before_it_as_long_as_its_deadline_allows(
             backend.let_go.set()
 
     run(main())
+
+
+def test_a_loop_that_stood_still_past_the_deadline_still_closes_the_resource() -> None:
+    # Half the deadline, when the close is to stop waiting, and the deadline come due together.
+    async def main() -> None:
+        backend = Backend(reset=STUBBORN)
+        spec = backend.spec("db", "reset", reset_timeout=0.01, close_timeout=0.2)
+        async with serving(spec) as manager:
+            fake = await manager.acquire("db:a")
+            await manager.release("db:a")
+            await asyncio.sleep(0.05)
+            assert fake.closes == 0  # it waits for the reset, which was given up at 0.01
+            time.sleep(0.3)  # noqa: ASYNC251 - the loop is stuck: no timer could fire
+            await asyncio.sleep(0.01)
+            backend.let_go.set()
+            assert fake.closes == 1
+        backend.assert_all_closed()
+
+    asyncio.run(main())
 
 
 # -- check

@@ -219,12 +219,19 @@ class Hooks:
 
     async def _close(self, entry: Entry, run: Run) -> None:
         busy = older(entry, run)
+        late = False
         if busy:
             # Two hooks on one resource at once are a last resort.
-            await asyncio.wait(busy, timeout=self._close_timeout / 2)
+            try:
+                await asyncio.wait(busy, timeout=self._close_timeout / 2)
+            except asyncio.CancelledError:
+                if not run.stopped:
+                    raise  # the loop ends
+                late = True  # it stood still past the deadline: closed all the same, once
         if entry.closer is not None:
             closer, entry.closer = entry.closer, None  # closed exactly once
-            await closer(run)
+            async with asyncio.timeout(self._close_timeout if late else None):
+                await closer(run)
 
     # -- tasks and outcomes
 

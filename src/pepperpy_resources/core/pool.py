@@ -68,6 +68,7 @@ class Pool:
         self.counts = {s: 0 for s in State if s not in (states.IDLE, states.LEASED)}
         self.lanes: dict[str | None, Lane] = {}
         self.starved: OrderedDict[str | None, Lane] = OrderedDict()  # want, but the type is full
+        self.making_room: set[int] = set()  # slots that are being closed for those
         self.tickets: OrderedDict[int, do.Wait] = OrderedDict()  # oldest first
         self.leases: dict[int, Lease] = {}  # by epoch
         # Pooled: every id that is taken; its live lease, or None while its acquire is queued, or
@@ -290,6 +291,7 @@ class Pool:
         self.size -= 1
         if opening:
             slot.lane.opening -= 1
+        self.making_room.discard(slot.number)
         self.leave_lane(slot)
         self.effects.append(do.Abandon(slot.number))
         self.seen_gone(slot)
@@ -308,6 +310,7 @@ class Pool:
         self.hook_deadlines.drop(slot.number)
         self.lifetimes.drop(slot.number)
         self.keepalives.drop(slot.number)
+        self.making_room.discard(slot.number)
         self.leave_lane(slot)
         self.effects.append(do.Gone(slot.number))
         self.seen_gone(slot)

@@ -42,7 +42,7 @@ def settle(pool: Pool, lane: Lane) -> None:
 
 def settle_failed(pool: Pool, lane: Lane) -> None:
     """Settle a lane after a failure; a key that may try again does so after those that starve."""
-    if pool.starved and lane.failures and lane.tickets and lane_may_open(pool, lane):
+    if pool.starved and lane.tickets and lane_may_open(pool, lane):
         pool.starved[lane.key] = lane  # the last of them; `relieve` follows
     else:
         settle(pool, lane)
@@ -161,7 +161,7 @@ def relieve(pool: Pool) -> None:
     """Give capacity that became free to the lanes that wait for it, longest waiting first.
 
     A full keyed type makes room by closing the slot that has been idle longest, one for each
-    lane that starves.
+    lane that starves. What is being closed for other reasons does not count: it may hang.
     """
     if SUSPENDED in pool.modes:
         return
@@ -170,5 +170,7 @@ def relieve(pool: Pool) -> None:
             break
         settle(pool, pool.starved.popitem(last=False)[1])
     if pool.keyed and pool.size >= pool.cap:  # where a budget is in the way, it makes the room
-        while pool.idle and pool.counts[states.CLOSING] < len(pool.starved):
-            pool.close(next(iter(pool.idle.values())), do.Reason.IDLE)
+        while pool.idle and len(pool.making_room) < len(pool.starved):
+            slot = next(iter(pool.idle.values()))
+            pool.making_room.add(slot.number)
+            pool.close(slot, do.Reason.IDLE)
