@@ -10,7 +10,7 @@ import pytest
 
 from pepperpy_resources.core import effects as do
 from pepperpy_resources.core import events as on
-from pepperpy_resources.core.budget import Book
+from pepperpy_resources.core.budget import Book, Share
 from tests.core.rig import Rig
 
 NEVER = math.inf
@@ -454,6 +454,31 @@ def test_every_ticket_is_served_in_the_end_and_no_permit_is_spent_twice(
             market.post(name)
             market.finish(name)
     assert {name: rig.waiting for name, rig in market.rigs.items()} == {"a": [], "b": [], "k": []}
+
+
+# -- several at once
+
+
+def test_what_is_kept_for_those_who_have_yet_to_hear_adds_up() -> None:
+    early = Share(says(1, wanted=1, since=0), 1, heard=False)
+    later = Share(says(1, wanted=1, since=1), 1, heard=False)
+    book = Book(4, {"a": early, "b": later})
+    assert book.tell("c", says(wanted=2, since=2)) == {}  # two are free, one for a and one for b
+
+
+def test_who_wants_two_of_a_busy_type_is_given_two() -> None:
+    book = Book(2)
+    book.tell("b", says(wanted=2, since=0))
+    book.tell("b", says(2))
+    assert book.tell("a", says(wanted=2, since=5)) == {"b": 0}
+
+
+def test_what_nobody_waits_for_any_more_is_left_to_each_once() -> None:
+    lender = Share(says(1, size=2, lent=2), 1)
+    other = Share(says(1, size=2, lent=2), 1)
+    book = Book(4, {"a": lender, "b": other})
+    # Of the two that are to come back, c waits for one: the other is left to who has it.
+    assert book.tell("c", says(wanted=1, since=0)) == {"a": 2}
 
 
 # -- after a crash of the budget

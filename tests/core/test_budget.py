@@ -74,6 +74,14 @@ def test_fewer_permits_close_what_is_idle_at_once_and_the_rest_on_return() -> No
     assert rig.release("db:b")[:2] == ["ended 2", "lease 2 to 4"]
 
 
+def test_it_tells_what_borrowers_have_taken_out_or_not() -> None:
+    rig = budgeted(3)
+    rig.hold("db:a", "db:b", "db:c")
+    rig.release("db:c")
+    rig.send(on.Evict("db:a"))
+    assert (demand(rig).size, demand(rig).idle, demand(rig).lent) == (3, 1, 2)
+
+
 def test_a_resize_does_not_lift_the_limit_of_the_budget() -> None:
     rig = budgeted(1, max_size=2)
     rig.hold("db:a")
