@@ -42,16 +42,16 @@ def lend(pool: Pool, slot: Slot, acquire: Acquire, now: float, ticket: int = 0) 
         slot.uses += 1
         if slot.uses >= pool.max_uses:
             pool.expire(slot)
-    limit_hold(pool, lease)
+    if pool.max_hold < math.inf:
+        limit_hold(pool, lease)
     return lease
 
 
 def limit_hold(pool: Pool, lease: Lease) -> None:
     """Be woken when the lease has been held too long."""
-    if pool.max_hold < math.inf:
-        at = lease.since + pool.max_hold
-        pool.holds.set(lease.epoch, at)
-        pool.arm(at)
+    at = lease.since + pool.max_hold
+    pool.holds.set(lease.epoch, at)
+    pool.arm(at)
 
 
 def end(pool: Pool, lease: Lease, slot: Slot, now: float) -> None:
@@ -59,7 +59,8 @@ def end(pool: Pool, lease: Lease, slot: Slot, now: float) -> None:
     epoch, held, resource_id = lease.epoch, now - lease.since, lease.acquire.resource_id
     del pool.leases[epoch]
     del slot.leases[epoch]
-    pool.holds.drop(epoch)
+    if pool.max_hold < math.inf:
+        pool.holds.drop(epoch)
     if resource_id in pool.named:
         del pool.named[resource_id]
     pool.use_counts[bisect_left(BUCKETS, held)] += 1

@@ -28,6 +28,8 @@ from pepperpy_resources.core.waiting import Deadlines
 class Mode(StrEnum):
     """What the settle rule has to do even where nobody waits."""
 
+    __hash__ = str.__hash__  # Enum's own is Python code, and felt: see State
+
     DRAINING = "draining"  # nobody is served any more
     FILLING = "filling"  # below min_idle, and a sweep has seen it
     SUSPECTING = "suspecting"  # a check failed, say: idle slots are checked in the background

@@ -22,6 +22,9 @@ from enum import StrEnum
 class State(StrEnum):
     """What a slot is doing."""
 
+    # Enum's own hash is Python code, and every move of a slot looks two states up.
+    __hash__ = str.__hash__
+
     OPENING = "opening"  # the factory runs
     IDLE = "idle"  # ready to be leased
     CHECKING = "checking"  # the check hook runs
