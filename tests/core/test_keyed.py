@@ -73,6 +73,16 @@ def test_a_full_type_evicts_the_key_that_is_idle_longest_one_for_each_that_starv
     }
 
 
+def test_a_key_whose_close_was_given_up_makes_room_no_more_so_the_next_is_evicted() -> None:
+    rig = Rig(keyed=True, max_size=2, close_timeout=2.0)
+    rig.hold("db:a", "db:b")
+    rig.release("db:a")
+    rig.release("db:b")
+    assert rig.acquire("db:c") == ["wait", "close 1 idle"]
+    assert rig.tick(at=2) == ["abandon 1", "report 1", "open 3"]
+    assert rig.acquire("db:d") == ["wait", "close 2 idle"]
+
+
 def test_a_leased_key_is_evicted_as_soon_as_it_is_idle_if_another_starves() -> None:
     rig = Rig(keyed=True, max_size=1)
     rig.hold("db:a")
