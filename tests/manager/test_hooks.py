@@ -184,10 +184,11 @@ def test_a_close_waits_for_the_hook_before_it_as_long_as_its_deadline_allows(
     run(main())
 
 
-def test_a_loop_that_stood_still_past_the_deadline_still_closes_the_resource() -> None:
+@pytest.mark.parametrize("close", [0.0, NEVER], ids=["closes", "hangs"])
+def test_a_loop_that_stood_still_past_the_deadline_still_closes_the_resource(close: Any) -> None:
     # Half the deadline, when the close is to stop waiting, and the deadline come due together.
     async def main() -> None:
-        backend = Backend(reset=STUBBORN)
+        backend = Backend(reset=STUBBORN, close=close)
         spec = backend.spec("db", "reset", reset_timeout=0.01, close_timeout=0.2)
         async with serving(spec) as manager:
             fake = await manager.acquire("db:a")
@@ -198,6 +199,8 @@ def test_a_loop_that_stood_still_past_the_deadline_still_closes_the_resource() -
             await asyncio.sleep(0.01)
             backend.let_go.set()
             assert fake.closes == 1
+            while (await manager.monitor())["types"]["db"]["slots"].get("abandoned"):
+                await ticks(1)  # a close that hangs is given up once more, and its slot is gone
         backend.assert_all_closed()
 
     asyncio.run(main())

@@ -219,7 +219,6 @@ class Hooks:
 
     async def _close(self, entry: Entry, run: Run) -> None:
         busy = older(entry, run)
-        late = False
         if busy:
             # Two hooks on one resource at once are a last resort.
             try:
@@ -227,11 +226,11 @@ class Hooks:
             except asyncio.CancelledError:
                 if not run.stopped:
                     raise  # the loop ends
-                late = True  # it stood still past the deadline: closed all the same, once
+                # The loop stood still past the deadline. Closed all the same, and given up anew.
+                self._loop.call_later(self._close_timeout, self.cancel, entry)
         if entry.closer is not None:
             closer, entry.closer = entry.closer, None  # closed exactly once
-            async with asyncio.timeout(self._close_timeout if late else None):
-                await closer(run)
+            await closer(run)
 
     # -- tasks and outcomes
 
