@@ -62,6 +62,7 @@ class Mode(StrEnum):
 
 # move -> from -> to. A move that a row does not name is a bug of ours and raises `KeyError`.
 TRANSITIONS: dict[str, dict[Phase, Phase]] = {
+    "adopt": {Phase.DOWN: Phase.UP},
     "launch": {Phase.DOWN: Phase.STARTING},
     "up": {Phase.STARTING: Phase.UP},
     "tell": {Phase.STARTING: Phase.STOPPING, Phase.UP: Phase.STOPPING},

@@ -27,6 +27,17 @@ def begin(family: Family, _event: on.Begin, _ticket: Any) -> None:
         family.call(child)
 
 
+def adopt(family: Family, event: on.Adopt, _ticket: Any) -> None:
+    """Take in a child as it is; its failures to come count from now on."""
+    child = family.add(event.child)
+    child.number = event.number
+    if event.up:
+        family.move(child, "adopt")
+        child.up_since = family.now
+    else:
+        family.call(child)
+
+
 def started(family: Family, event: on.Started, _ticket: Any) -> None:
     """A child is up; whoever asked for it is told."""
     child = current(family, event.id, event.number)
@@ -72,7 +83,7 @@ def start_failed(family: Family, child: Child) -> None:
     A restart that fails counts as a failure of the child, as in OTP.
     """
     exit_ = child.exit or Exit(ExitKind.FAILURE)
-    if child.starters:
+    if child.starters or child.added:
         child.coming = False
         fail_starters(family, child)
         if child.added or not is_kept(family, child):
@@ -172,7 +183,7 @@ def start_child(family: Family, event: on.StartChild, ticket: Any) -> None:
         return
     child = family.add(event.child)
     child.added = True
-    child.starters.append(ticket)
+    await_start(child, ticket)
     family.call(child)
 
 
@@ -181,6 +192,12 @@ def restart_child(family: Family, event: on.RestartChild, ticket: Any) -> None:
     child = idle_child(family, event.id, ticket)
     if child is not None:
         revive(family, child)
+        await_start(child, ticket)
+
+
+def await_start(child: Child, ticket: Any) -> None:
+    """Answer this ticket once the child is up or has failed to be."""
+    if ticket is not None:
         child.starters.append(ticket)
 
 
@@ -301,6 +318,7 @@ def fail_starters(family: Family, child: Child) -> None:
 
 HANDLERS: dict[type[on.FamilyEvent], Callable[[Family, Any, Any], None]] = {
     on.Begin: begin,
+    on.Adopt: adopt,
     on.Started: started,
     on.Exited: exited,
     on.StartChild: start_child,

@@ -106,7 +106,7 @@ def child_node(child: Child) -> Node:
         kinds.get(child.cell.path, kind),
         restarts=child.log.total,
         restarts_left=child.log.left(now),
-        uptime=now - child.started_at,
+        uptime=now - child.cell.since,
         resources=None if state is None else type_node(state, snapshot(state.pool, now)),
     )
 
@@ -134,10 +134,18 @@ def actor_node(
         mailbox=len(cell.user) + len(cell.control),
         mailbox_high=cell.depth_high,
         dead_letters=cell.dead_letters,
-        last_exit="" if cell.last_exit is None else cell.last_exit.describe(),
+        last_exit=last_exit(cell),
         resources=resources,
         children=children or [],
     )
+
+
+def last_exit(cell: Cell) -> str:
+    """Return how the last incarnation ended, in one line."""
+    exit_ = cell.last_exit
+    if exit_ is None:
+        return ""
+    return f"{exit_.reason} in {exit_.message}" if exit_.message else exit_.reason
 
 
 def type_node(state: TypeState, seen: PoolSnapshot) -> TypeNode:
