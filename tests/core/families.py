@@ -36,6 +36,8 @@ def word(effect: on.Effect) -> str:
             return f"drop {name} {exit_ and exit_.kind}"
         case on.Respond(ticket, answer):
             return f"answer {ticket}: {answer_word(answer)}"
+        case on.WakeAt(at):
+            return f"wake {at:g}"
         case on.AllUp():
             return "all up"
         case on.AllDown(exit_):
@@ -63,7 +65,7 @@ def kin(name: str, **rest: Any) -> ChildPolicy:
 
 
 class Home:
-    """One family and its clock. What is due to be told comes back as words, `wake`s apart."""
+    """One family and its clock."""
 
     def __init__(self, *children: ChildPolicy | str, **policy: Any) -> None:
         for field, kind in WORDS.items():
@@ -84,14 +86,26 @@ class Home:
         ticket: Any = None,
         chance: float = 0.5,
     ) -> list[str]:
+        """Let one event happen; return what is to be done, `WakeAt`s left out."""
+        told = self.send_all(event, at=at, ticket=ticket, chance=chance)
+        self.effects = [e for e in self.effects if not isinstance(e, on.WakeAt)]
+        return [text for text in told if not text.startswith("wake")]
+
+    def send_all(
+        self,
+        event: on.FamilyEvent,
+        *,
+        at: float | None = None,
+        ticket: Any = None,
+        chance: float = 0.5,
+    ) -> list[str]:
         """Let one event happen; return what is to be done."""
         if at is not None:
             self.now = at
-        effects = supervise(self.family, event, self.now, chance=chance, ticket=ticket)
-        for effect in effects:
+        self.effects = supervise(self.family, event, self.now, chance=chance, ticket=ticket)
+        for effect in self.effects:
             if isinstance(effect, on.WakeAt):
                 self.armed = effect.at
-        self.effects = [e for e in effects if not isinstance(e, on.WakeAt)]
         return [word(e) for e in self.effects]
 
     # -- what its children do
