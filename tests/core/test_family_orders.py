@@ -45,7 +45,7 @@ def test_a_start_by_hand_that_fails_is_the_asker_s_trouble_and_leaves_no_spec() 
     family.start("b", "T1")
     assert family.crash("b") == ["answer T1: b refused failure", "drop b failure"]
     assert family.phases == {"a": "up 1"}
-    assert family.start("b", "T2") == ["launch b 1"]
+    assert family.start("b", "T2") == ["launch b 2"]
 
 
 def test_nobody_needs_to_ask_for_it() -> None:
@@ -235,7 +235,7 @@ def test_a_temporary_child_that_is_terminated_is_forgotten() -> None:
     family = home(kin("a", restart="temporary"))
     family.terminate("a")
     assert family.ends("a") == ["answer T: a", "drop a shutdown"]
-    assert family.start("a", "T2") == ["launch a 1"]
+    assert family.start("a", "T2") == ["launch a 2"]
 
 
 # -- delete_child
@@ -247,8 +247,25 @@ def test_a_child_that_is_down_is_deleted_and_its_id_is_free() -> None:
     family.ends("a")
     assert family.delete("a") == ["drop a shutdown", "answer T: a"]
     assert family.phases == {"b": "up 1"}
-    assert family.start("a") == ["launch a 1"]
+    assert family.start("a") == ["launch a 2"]
     assert list(family.phases) == ["b", "a"]
+
+
+def test_what_is_heard_of_a_child_that_was_forgotten_is_not_taken_for_its_successor() -> None:
+    family = home(kin("a", restart="temporary"), "b")
+    family.crash("b")
+    family.crash("b")  # its third incarnation starts
+    family.ends("a", NORMAL)
+    assert family.start("a") == ["launch a 2"]
+    family.up("a")
+    assert family.send(on.Exited("a", 1, FAILURE)) == []
+    assert family.phases["a"] == "up 2"
+    family.terminate("b")
+    family.ends("b")
+    family.delete("b")
+    assert family.start("c") == ["launch c 4"]
+    family.ends("a", NORMAL)
+    assert family.start("a") == ["launch a 4"]
 
 
 def test_a_parked_child_is_deleted() -> None:
