@@ -125,7 +125,7 @@ TABLE: list[tuple[on.FamilyEvent, float, dict[str, str]]] = [
             "up": "same: answer T: already_started",
             "stopping": "same: answer T: already_started",
             "parked": "same: answer T: already_present",
-            "gone": "starting: launch x 1, wake 40",
+            "gone": "starting: launch x 2, wake 40",
         },
     ),
     (
@@ -138,7 +138,7 @@ TABLE: list[tuple[on.FamilyEvent, float, dict[str, str]]] = [
             "up": "same: launch y 1, wake 40",
             "stopping": "same: launch y 1",
             "parked": "same: launch y 1",
-            "gone": "same: launch y 1, wake 40",
+            "gone": "same: launch y 2, wake 40",
         },
     ),
     (
@@ -209,8 +209,8 @@ TABLE: list[tuple[on.FamilyEvent, float, dict[str, str]]] = [
     ),
 ]
 CASES = [
-    pytest.param(event, at, given, expected, id=f"{event}-{at:g}-{given}")
-    for event, at, row in TABLE
+    pytest.param(event, at, given, expected, id=f"{number}-{type(event).__name__}-{given}")
+    for number, (event, at, row) in enumerate(TABLE)
     for given, expected in row.items()
 ]
 

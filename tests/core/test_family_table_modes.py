@@ -183,8 +183,8 @@ BY_MODE: list[tuple[on.FamilyEvent, float, dict[str, str]]] = [
     (on.FamilyTick(), 99, {**SAME, "starting": "same: kill x 1", "stopping": "same: kill z 1"}),
 ]
 MODE_CASES = [
-    pytest.param(event, at, given, expected, id=f"{event}-{at:g}-{given}")
-    for event, at, row in BY_MODE
+    pytest.param(event, at, given, expected, id=f"{number}-{type(event).__name__}-{given}")
+    for number, (event, at, row) in enumerate(BY_MODE)
     for given, expected in row.items()
 ]
 

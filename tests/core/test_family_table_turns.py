@@ -149,8 +149,8 @@ BY_TURN: list[tuple[on.FamilyEvent, dict[str, str]]] = [
     ),
 ]
 TURN_CASES = [
-    pytest.param(event, given, expected, id=f"{event}-{given}")
-    for event, row in BY_TURN
+    pytest.param(event, given, expected, id=f"{number}-{type(event).__name__}-{given}")
+    for number, (event, row) in enumerate(BY_TURN)
     for given, expected in row.items()
 ]
 

@@ -43,7 +43,7 @@ def test_a_temporary_child_is_never_restarted_and_its_id_is_free_again(exit_: Ex
     assert family.ends("a", exit_) == [f"drop a {exit_.kind}"]
     assert family.effects == [on.Drop("a", exit_)]
     assert family.phases == {}
-    assert family.start("a", "T") == ["launch a 1"]
+    assert family.start("a", "T") == ["launch a 2"]  # numbers never come back
 
 
 # -- a temporary bystander of a group restart
@@ -79,9 +79,12 @@ def test_a_temporary_child_before_the_failed_one_stays() -> None:
 def test_a_temporary_child_whose_turn_to_start_has_not_come_is_started_after_the_group() -> None:
     family = home("a", "b", strategy="one_for_all")
     family.crash("a")
-    family.start(kin("t", restart="temporary"), "T")
-    family.crash("b")
-    assert family.up("a") == ["launch b 2"]
+    assert family.start(kin("t", restart="temporary"), "T") == []
+    assert family.ends("b") == ["launch a 2"]
+    family.up("a")
+    assert family.crash("b") == ["tell a 2"]
+    assert family.ends("a") == ["launch a 3"]
+    family.up("a")
     assert family.up("b") == ["launch t 1"]
     assert family.up("t") == ["answer T: t"]
 

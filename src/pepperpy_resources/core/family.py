@@ -103,7 +103,7 @@ class Child:
         self.order = order  # rises with each child that is added
         self.log = log  # its own failures, where the budget is per child
         self.phase = Phase.DOWN
-        self.number = 0  # of the current incarnation, or of the last
+        self.number = 0  # of the current incarnation, or of the last; rises, and never comes back
         self.restarts = 0
         self.failures = 0  # in a row, without a healthy stretch between them
         self.up_since = math.nan  # while it is up
@@ -140,6 +140,7 @@ class Family:
         self.dynamic = policy.strategy is Strategy.SIMPLE_ONE_FOR_ONE
         self.grouped = policy.strategy in (Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE)
         self._orders: dict[int, Child] = {}
+        self._number = 0  # the highest of a child that was dropped: an id may come back
         self._coming: list[int] = []  # heap of orders; an entry that holds no more is skipped
         self._leaving: list[int] = []  # the same, negated: last first
 
@@ -150,6 +151,7 @@ class Family:
         own = self.policy.intensity if self.policy.budget_scope is BudgetScope.CHILD else None
         order = next(reversed(self._orders), 0) + 1
         child = Child(spec, order, RestartLog(own) if own is not None else None)
+        child.number = self._number
         self.children[spec.id] = self._orders[order] = child
         self.call(child)
         return child
@@ -158,6 +160,7 @@ class Family:
         """Forget a child that is down."""
         del self.children[child.spec.id]
         del self._orders[child.order]
+        self._number = max(self._number, child.number)
         self.deadlines.drop(child.spec.id)
         self.effects.append(Drop(child.spec.id, child.exit))
 
