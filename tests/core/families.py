@@ -16,6 +16,7 @@ from pepperpy_resources.core.kinship import (
     Restart,
     Strategy,
 )
+from pepperpy_resources.core.policy import Backoff, Intensity
 from pepperpy_resources.core.supervising import supervise
 
 NORMAL = Exit(ExitKind.NORMAL, "done")
@@ -183,8 +184,28 @@ class Home:
         )
 
 
+SLOW = Backoff(min=1.0, jitter=0.0, attempts=1)  # the first failure is waited for as well
+
+
 def home(*children: ChildPolicy | str, **policy: Any) -> Home:
     """Return a family that is up."""
     made = Home(*children, **policy)
     made.begin()
     return made
+
+
+def waiting(**rest: Any) -> Home:
+    """Return a family whose child `a` waits for its backoff."""
+    family = home(kin("a", **rest), "b", backoff=SLOW)
+    assert family.crash("a") == []
+    assert family.phases["a"] == "waiting 1"
+    return family
+
+
+def parked() -> Home:
+    """Return a family whose child `a` has been given up."""
+    family = home(
+        "a", "b", intensity=Intensity(restarts=0), budget_scope="child", revive_after=30.0
+    )
+    assert family.crash("a") == ["park a failure"]
+    return family
