@@ -42,8 +42,11 @@ def end(family: Family, exit_: Exit) -> None:
 
 def adopt(family: Family, event: on.Adopt, _ticket: Any) -> None:
     """Take in a child as it is; its failures to come count from now on."""
+    if event.child.id in family.children or family.mode in (Mode.STOPPING, Mode.ENDED):
+        family.stale += 1
+        return
     child = family.add(event.child)
-    child.number = event.number
+    child.number = max(child.number, event.number)
     child.born = event.number > 0
     if event.up:
         family.move(child, "adopt")
