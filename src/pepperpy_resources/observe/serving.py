@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import selectors
 import socket
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -23,109 +21,52 @@ import msgspec
 
 from pepperpy_resources.actors.host import describe
 from pepperpy_resources.clock import monotonic
-from pepperpy_resources.observe.loops import Watched, look_at
+from pepperpy_resources.observe.connections import (
+    CHUNK,
+    LONGEST,
+    NO_SIGNAL,
+    Client,
+    Listener,
+)
+from pepperpy_resources.observe.loops import Watched
 from pepperpy_resources.observe.node import as_json
-from pepperpy_resources.observe.sockets import listen
-from pepperpy_resources.observe.view import VERSION, Refusal, Request, View
+from pepperpy_resources.observe.view import Refusal, Request, View
 
 log = logging.getLogger("pepperpy_resources")
 
-DEADLINE = 5.0  # seconds a client has to send its request, and again to take the answer
-LONGEST = 4096  # bytes of a request
 MOST = 64  # clients at once; who comes then is turned away
-CHUNK = 1 << 16
 PAUSE = 0.05  # seconds, where no file can be opened, until the next client is tried
-# A program may have SIGPIPE end it, which is not for whoever looks to bring about.
-NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
 _request = msgspec.json.Decoder(Request)
 
 
-class Listener:
-    """One socket and what is shown there."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.watched: list[Watched] = []
-        self.socket = listen(path)
-        seen = path.lstat()
-        self._file = (seen.st_dev, seen.st_ino)
-
-    def remove_file(self) -> None:
-        """Remove the socket's file, if it is still ours."""
-        with contextlib.suppress(OSError):
-            seen = self.path.lstat()
-            if (seen.st_dev, seen.st_ino) == self._file:
-                self.path.unlink()
-
-    def answer(self) -> View:
-        """Return what is there to see now."""
-        taken = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return View(VERSION, os.getpid(), taken, look_at(tuple(self.watched)))
-
-
-class Client:
-    """One connection: what it has sent, and what is left of its answer."""
-
-    def __init__(self, connection: socket.socket, listener: Listener) -> None:
-        self.socket = connection
-        self.listener = listener
-        self.deadline = monotonic() + DEADLINE
-        self.sent = b""
-        self.answer = memoryview(b"")
-
-    def read(self) -> bytes | None:
-        """Return the line it has sent, None while it is not complete; raises EOFError, OSError."""
-        chunk = self.socket.recv(LONGEST)
-        self.sent += chunk
-        line, newline, _ = self.sent.partition(b"\n")
-        if newline or len(self.sent) > LONGEST:
-            return line
-        if not chunk:
-            if not self.sent:
-                raise EOFError
-            return line
-        return None
-
-    def write(self) -> bool:
-        """Send what the socket takes; return whether that was all."""
-        self.answer = self.answer[self.socket.send(self.answer[:CHUNK], NO_SIGNAL) :]
-        return not self.answer
-
-
 class Server:
-    """The sockets of one process and the thread that serves them.
+    """The sockets of one process and the thread that serves them, while there are any.
 
-    `listeners` and `thread` change under the lock; all else is the thread's own.
+    What other threads change (`listeners`, `thread`, `wake`) changes under the lock; all else is
+    the thread's own.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.listeners: dict[Path, Listener] = {}
         self.thread: threading.Thread | None = None
-        self.selector = selectors.DefaultSelector()
+        self.wake: tuple[socket.socket, socket.socket] | None = None  # one end wakes the other
+        self.todo: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.selector: selectors.DefaultSelector  # while there is a thread
         self.clients: dict[socket.socket, Client] = {}
         self.asked: list[Client] = []
         self.pause = threading.Event()  # never set
-        self._todo: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._waking, self._woken = socket.socketpair()
-        self._waking.setblocking(False)
-        self._woken.setblocking(False)
-        self.selector.register(self._woken, selectors.EVENT_READ, self.wake_up)
 
     def add(self, path: Path, watched: Watched) -> None:
         """Show something at this path from now on; raises `UsageError` where that cannot be."""
         with self.lock:
             listener = self.listeners.get(path)
             if listener is None:
-                listener = self.listeners[path] = Listener(path)
-                self._do(lambda: self.register(listener))
+                listener = Listener(path)
+                self.order(partial(self.register, listener))
+                self.listeners[path] = listener
             listener.watched.append(watched)
-            if self.thread is None:
-                self.thread = threading.Thread(
-                    target=self.serve, name="pepperpy-inspect", daemon=True
-                )
-                self.thread.start()
 
     def remove(self, path: Path, watched: Watched) -> None:
         """Show it no more; the file is gone when this returns, unless something else is shown."""
@@ -137,7 +78,26 @@ class Server:
             if not listener.watched:
                 del self.listeners[path]
                 listener.remove_file()
-                self._do(lambda: self.unregister(listener))
+                self.order(partial(self.unregister, listener))
+
+    def order(self, work: Callable[[], None]) -> None:
+        """Have the thread do this, which is started if need be; the caller has the lock."""
+        end = self.begin() if self.wake is None else self.wake[0]
+        self.todo.put(work)
+        with contextlib.suppress(BlockingIOError):  # so full that it wakes up anyway
+            end.send(b"\0", NO_SIGNAL)
+
+    def begin(self) -> socket.socket:
+        """Start the thread; return what wakes it."""
+        one, other = socket.socketpair()
+        one.setblocking(False)
+        other.setblocking(False)
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(other, selectors.EVENT_READ, partial(self.wake_up, other))
+        self.thread = threading.Thread(target=self.serve, name="pepperpy-inspect", daemon=True)
+        self.thread.start()
+        self.wake = one, other
+        return one
 
     def remove_files(self) -> None:
         """Leave no file behind when the program ends."""
@@ -149,31 +109,32 @@ class Server:
         # Closed only: taking them out of the selector would take them out of the parent's, too.
         for listener in self.listeners.values():
             listener.socket.close()
-        for end in (*self.clients, self._waking, self._woken):
+        for end in (*self.clients, *(self.wake or ())):
             end.close()
-        self.selector.close()
-
-    def _do(self, work: Callable[[], None]) -> None:
-        self._todo.put(work)
-        with contextlib.suppress(BlockingIOError):  # so full that it will wake up anyway
-            self._waking.send(b"\0")
+        if self.wake is not None:
+            self.selector.close()
+        self.lock = threading.Lock()  # the old one may have been held, by a thread that is not here
+        self.listeners = {}  # so that what is closed here changes nothing there
 
     # -- the thread
 
     def serve(self) -> None:
         """Answer until nothing is shown any more: the whole life of the thread."""
-        while not self.idle():
+        while not self.ended():
             for key, _ in self.selector.select(self.patience()):
                 key.data()
             self.expire()
             self.answer_all()
 
-    def idle(self) -> bool:
-        """Tell whether to end: nobody is there and nothing is shown."""
+    def ended(self) -> bool:
+        """End where nothing is shown and nobody is there; tell whether that is so."""
         with self.lock:
-            if self.listeners or self.clients or not self._todo.empty():
+            if self.listeners or self.clients or not self.todo.empty():
                 return False
-            self.thread = None
+            for end in self.wake or ():
+                end.close()
+            self.selector.close()
+            self.thread = self.wake = None
             return True
 
     def patience(self) -> float | None:
@@ -182,12 +143,12 @@ class Server:
             return None
         return max(0.0, min(client.deadline for client in self.clients.values()) - monotonic())
 
-    def wake_up(self) -> None:
+    def wake_up(self, end: socket.socket) -> None:
         """Do what other threads have asked for."""
         with contextlib.suppress(BlockingIOError):
-            self._woken.recv(CHUNK)
-        while not self._todo.empty():
-            self._todo.get()()
+            end.recv(CHUNK)
+        while not self.todo.empty():
+            self.todo.get()()
 
     def register(self, listener: Listener) -> None:
         """Begin to accept clients."""
@@ -264,8 +225,7 @@ class Server:
 
     def reply(self, client: Client, answer: bytes) -> None:
         """Begin to send an answer."""
-        client.answer = memoryview(answer)
-        client.deadline = monotonic() + DEADLINE
+        client.give(answer)
         self.selector.register(
             client.socket, selectors.EVENT_WRITE, lambda: self.guarded(client, self.write)
         )
