@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from pepperpy_resources import DefaultResourceManager
-from pepperpy_resources.observe.tree import Exit, Node, TicketNode
+from pepperpy_resources.observe.node import Exit, Node, TicketNode
 from pepperpy_resources.testing import crash, run
 from tests.supervision.kit import Fleet, outcome, private, serving, settled
 
@@ -115,7 +115,7 @@ def test_nodes_in_the_order_of_their_start() -> None:
 def golden(scene: Scene) -> str:
     return f"""\
 ResourceManager app [running]
-└─ RootSupervisor root [running]  messages N
+└─ RootSupervisor root [running]  one_for_one  children restarted 1  messages N  up 1.5 s
    ├─ MetricsActor metrics [running]  messages N  restarts 0 (left 3)  up 1.5 s
    ├─ ResourceSupervisor db [running]  messages N  restarts 1 (left 2)  incarnation 2  up 1.5 s
    │     slots: 2 leased (at most 2); opened 2, closed 0

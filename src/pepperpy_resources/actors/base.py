@@ -20,7 +20,7 @@ from pykka.messages import (
     _ActorStop,  # pyright: ignore[reportPrivateUsage]
 )
 
-from pepperpy_resources.actors.host import Cell, say
+from pepperpy_resources.actors.host import Cell
 from pepperpy_resources.actors.reply import Failure, Reply
 from pepperpy_resources.errors import ActorDead, UsageError
 
@@ -101,7 +101,7 @@ class LoopActor(pykka.Actor):
 
     def _start_actor_loop(self) -> None:
         # First in the control lane: no message may have its turn before on_start.
-        self.cell.control.appendleft((Begin(), None))
+        self.cell.control.appendleft((Begin(), None, self.cell.host.now()))
         self.cell.adopt(self)
 
     def turn(self, message: Any, reply: Any) -> Any:
@@ -111,6 +111,7 @@ class LoopActor(pykka.Actor):
             return getattr(self, name)(message, reply)
         if isinstance(message, Begin):
             self.on_start()
+            self.begun()
             return None
         if isinstance(message, Crash):
             raise InjectedCrash("a crash was injected")
@@ -119,18 +120,21 @@ class LoopActor(pykka.Actor):
             return None
         if isinstance(message, PROXY):
             return self._handle_receive(message)
-        return self.unknown(message)
+        return self.unknown(message, reply)
 
-    def unknown(self, message: Any) -> Failure:
+    def begun(self) -> None:
+        """Acknowledge the start; a supervisor does so once its children are up."""
+        self.cell.on_started(self.cell)
+
+    def unknown(self, message: Any, reply: Any) -> Failure | None:
         """Answer a message of a type this actor does not know; it lives on."""
-        known = ", ".join(sorted(kind.__name__ for kind in self.handlers))
-        self.cell.dead_letters += 1
-        given = message.__class__.__name__
-        say(self.cell.host.loop, "%s does not understand %s", self.cell.path, given)
+        known = ", ".join(sorted(kind.__name__ for kind in self.handlers)) or "no messages"
+        if reply is None:
+            self.cell.host.dead_letters.add(self.cell, message, f"it takes {known}")
+            return None
+        given = type(message).__name__
         return Failure(
-            UsageError(
-                f"{self.cell.path} does not understand {type(message).__name__}; it takes {known}"
-            )
+            UsageError(f"{self.cell.path} does not understand {given}; it takes {known}")
         )
 
     def reconcile(self, _message: Any, _reply: Any, answer: Any) -> Any:

@@ -33,8 +33,10 @@ class Backoff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         pauses = failures if self.attempts == 1 else failures - 1
         if pauses < 1:
             return 0.0
-        # The exponent is bounded so that a year of failures does not overflow a float.
-        base = min(self.max, self.min * self.factor ** min(pauses - 1, 64))
+        try:
+            base = min(self.max, self.min * self.factor ** (pauses - 1))
+        except OverflowError:  # after a year of failures
+            base = self.max
         return base * (1 + self.jitter * (2 * chance - 1))
 
 

@@ -101,8 +101,10 @@ class Node(msgspec.Struct, frozen=True, gc=False):
     # manager also new and forked
     status: str
     strategy: str = ""  # of a supervisor
-    restarts: int = 0  # of it, or of all its children where they have one budget
-    restarts_left: int | None = None  # None: there is no budget for it alone
+    children_restarts: int = 0  # of all its children together
+    children_restarts_left: int | None = None  # None: no limit, or each child has its own
+    restarts: int = 0
+    restarts_left: int | None = None  # None: no limit, or one for it and its siblings together
     restart_in: float | None = None  # until the next restart, while it is awaited
     uptime: float = 0.0  # since the current incarnation was started
     incarnation: int = 0
@@ -110,7 +112,8 @@ class Node(msgspec.Struct, frozen=True, gc=False):
     mailbox: int = 0
     mailbox_high: int = 0
     oldest: float = 0.0  # how long the oldest message of the mailbox has been there
-    dead_letters: int = 0
+    dead_letters: int = 0  # messages that it could not take
+    late_replies: int = 0  # its answers that nobody waited for any more
     current: Turn | None = None
     waiting_on: list[str] = []  # paths of actors that have not answered it yet
     last_exit: Exit | None = None

@@ -42,6 +42,11 @@ def figures(node: Node) -> Iterator[str]:
     """Yield what the first line says beside the status; nothing of what there is nothing of."""
     if node.strategy:
         yield node.strategy
+    if node.children_restarts_left is not None:
+        left = node.children_restarts_left
+        yield f"children restarted {node.children_restarts} (left {left})"
+    elif node.children_restarts:
+        yield f"children restarted {node.children_restarts}"
     yield from traffic(node)
     yield from life(node)
 
@@ -56,6 +61,8 @@ def traffic(node: Node) -> Iterator[str]:
         yield f"mailbox 0 (high {node.mailbox_high})"
     if node.dead_letters:
         yield f"dead letters {node.dead_letters}"
+    if node.late_replies:
+        yield f"late replies {node.late_replies}"
 
 
 def life(node: Node) -> Iterator[str]:

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator
 from types import FrameType
 
+from pepperpy_resources.actors.actor_cell import ActorCell, phase_of
 from pepperpy_resources.actors.host import Cell
 
 MOST = 6  # calls shown
-TURNS = (Cell.deliver.__code__, Cell.turn_queued.__code__)  # each has `self` and `message`
+# What runs turns; each has `self` and `message`. A turn that awaits is known by its task's name.
+TURNS = tuple(x.__code__ for x in (Cell.deliver, Cell.turn_queued, ActorCell._run))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 CALLBACK = asyncio.events.__file__  # below it is the loop itself
 
 
@@ -47,7 +49,7 @@ def turn_on(frames: list[FrameType]) -> tuple[str, str]:
             local = frame.f_locals  # these two names alone are looked at
             cell, message = local.get("self"), local.get("message")
             if isinstance(cell, Cell):
-                return cell.path, type(message).__name__
+                return cell.path.lstrip(":"), phase_of(message)
     return "", ""
 
 

@@ -66,7 +66,7 @@ def stuck_in(source: Source) -> Source:
 def marked(node: Node, path: str, turn: Turn) -> Node:
     """Return the tree with the node of this path stuck in a turn; what is the same is shared."""
     if node.path == path:
-        return msgspec.structs.replace(node, status="stuck", current=turn)
+        return msgspec.structs.replace(node, status="stuck", current=node.current or turn)
     children = [marked(child, path, turn) for child in node.children]
     if all(new is old for new, old in zip(children, node.children, strict=True)):
         return node
