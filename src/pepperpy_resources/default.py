@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pepperpy_resources import forking
@@ -40,9 +41,11 @@ from pepperpy_resources.gates import Gate, borrower
 from pepperpy_resources.leasing import LeaseContext, ResourceHandle
 from pepperpy_resources.manager import ResourceManager
 from pepperpy_resources.observe.events import Listener, Subscription, Watchers, subscribe
+from pepperpy_resources.observe.inspection import Inspection, inspect
+from pepperpy_resources.observe.node import Node
 from pepperpy_resources.observe.prometheus import ResourceMetrics
 from pepperpy_resources.observe.summary import summary
-from pepperpy_resources.observe.tree import Node, build_tree
+from pepperpy_resources.observe.tree import build_tree
 from pepperpy_resources.record import ResourcesView
 from pepperpy_resources.refused import bare_id_error, id_error, not_serving
 from pepperpy_resources.shutdown import Patience, drain_and_shut, evict_all
@@ -354,6 +357,16 @@ class DefaultResourceManager(ResourceManager):
     def tree(self) -> Node:
         """Return the supervision tree as it stands; `.render()` makes it text."""
         return build_tree(self.name, self._status, self._root)
+
+    def inspect(self, path: Path | str | None = None) -> Inspection:
+        """Let `pepperpy-resources tree` and `top` show this manager, until that is closed.
+
+        Over a socket that only the owner of this process may use; without a `path` one for the
+        process, which they find. Raises `UsageError` for a path that cannot be used and where
+        there are no such sockets; `NotStarted`, `ManagerStopped`, `WrongLoop`.
+        """
+        self._require_running()
+        return inspect(self.name, self._require_root().host.loop, self.tree, path)
 
     def subscribe(self, listener: Listener, *types: str) -> Subscription:
         """Call `listener` with every `ResourceEvent` of these types, or of all, until cancelled.

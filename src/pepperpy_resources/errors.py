@@ -101,6 +101,10 @@ class AskTimeout(ResourceError, TimeoutError):
     """An actor did not answer before the deadline of the question."""
 
 
+class NoView(ResourceError):
+    """There is no running program to look at, or more than one, or it does not answer."""
+
+
 class OverloadError(ResourceError):
     """More work was offered than the limits admit."""
 

@@ -7,6 +7,7 @@ import contextvars
 import itertools
 from collections.abc import Iterable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Self
 
 from pepperpy_resources._checks import Refusal, as_seconds, shown
@@ -38,6 +39,9 @@ from pepperpy_resources.core.kinship import (
 )
 from pepperpy_resources.core.policy import Backoff, Intensity
 from pepperpy_resources.errors import ChildRefused, NotStarted, UsageError
+from pepperpy_resources.observe.inspection import Inspection, inspect
+from pepperpy_resources.observe.node import Node
+from pepperpy_resources.observe.tree import supervisor_tree
 
 _numbers = itertools.count(1)
 
@@ -297,6 +301,17 @@ class Supervisor:
         return await self.handle.count_children()
 
     # -- looking
+
+    def tree(self) -> Node:
+        """Return the tree as it stands; `.render()` makes it text. Callable from any thread."""
+        return supervisor_tree(self.name, self._cell)
+
+    def inspect(self, path: Path | str | None = None) -> Inspection:
+        """Let `pepperpy-resources tree` and `top` show this tree, until that is closed.
+
+        See `DefaultResourceManager.inspect`. Raises `NotStarted`, `UsageError`.
+        """
+        return inspect(self.name, self._require_cell().host.loop, self.tree, path)
 
     def dead_letters(self) -> list[DeadLetter]:
         """Return the last messages nobody could take, at most 100, oldest first."""
