@@ -82,7 +82,10 @@ class ActorHandle:
         return reply
 
     def watch(self) -> Reply[Down]:
-        """Return a reply that is answered once the current incarnation ends, at once if it has."""
+        """Return a reply that is answered once the current incarnation ends.
+
+        While the actor is being restarted: the next one; at once if it has ended for good.
+        """
         reply: Reply[Down] = Reply()
         self._cell.watch(reply.resolve)
         return reply

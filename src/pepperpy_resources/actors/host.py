@@ -307,6 +307,7 @@ class Cell:
         self.leave(Exit(ExitKind.SHUTDOWN, status, at=self.host.now()))
         self.status = status
         self.epitaph = epitaph
+        self._tell_watchers(self.ended_by())
         self.refuse_queued()
         self.host.cells.pop(self, None)
 
@@ -317,18 +318,27 @@ class Cell:
             return
         self.last_exit = exit_
         actor.unregister()
+        self._tell_watchers(exit_)
+
+    def _tell_watchers(self, exit_: Exit) -> None:
         watches, self.watches = self.watches, {}
         for watch in watches:
             watch.fire(exit_)
 
     def watch(self, tell: Callable[[Down], object]) -> Watch:
-        """Tell, once, when the current incarnation ends; at once if there is none."""
+        """Tell, once, when the current incarnation ends, or the next one while there is none.
+
+        At once if there will be none any more.
+        """
         watch = Watch(self, tell)
-        if self.actor is not None:
-            self.watches[watch] = None
-        else:
-            watch.fire(self.last_exit or Exit(ExitKind.NORMAL, "not running", at=self.host.now()))
+        self.watches[watch] = None
+        if self.epitaph is not None:
+            self._tell_watchers(self.ended_by())
         return watch
+
+    def ended_by(self) -> Exit:
+        """Return how the last incarnation ended."""
+        return self.last_exit or Exit(ExitKind.NORMAL, "never started", at=self.host.now())
 
     def refuse_if_ended(self) -> None:
         """Refuse what is queued if nobody will ever handle it."""

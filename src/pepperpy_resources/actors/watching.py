@@ -21,7 +21,7 @@ log = logging.getLogger("pepperpy_resources")
 
 
 class Watch:
-    """The wish to be told, once, when the current incarnation of an actor ends."""
+    """The wish to be told, once, when an incarnation of an actor ends."""
 
     __slots__ = ("_tell", "over", "target")
 
@@ -44,7 +44,7 @@ class Watch:
 
 
 class Down(msgspec.Struct, frozen=True):
-    """A watched actor's incarnation has ended, or there was none; `watch` is what asked for it."""
+    """A watched actor's incarnation has ended; `watch` is what asked for it."""
 
     path: str
     incarnation: int

@@ -81,7 +81,9 @@ class Child:
 
     __slots__ = (
         "added",
+        "born",
         "coming",
+        "due",
         "enders",
         "exit",
         "failures",
@@ -102,10 +104,12 @@ class Child:
         self.order = order  # rises with each child that is added
         self.log = log  # its own failures, where the budget is per child
         self.phase = Phase.DOWN
-        self.number = 0  # of the current incarnation, or of the last
+        self.number = 0  # of the current incarnation, or of the last; rises, and never comes back
         self.restarts = 0
         self.failures = 0  # in a row, without a healthy stretch between them
         self.up_since = math.nan  # while it is up
+        self.due = math.inf  # when its backoff, start, stop or revival has taken long enough
+        self.born = False  # it has been up
         self.coming = False
         self.leaving = False
         self.added = False  # by hand: if its first start fails, it is dropped
@@ -137,23 +141,27 @@ class Family:
         self.dynamic = policy.strategy is Strategy.SIMPLE_ONE_FOR_ONE
         self.grouped = policy.strategy in (Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE)
         self._orders: dict[int, Child] = {}
+        self._number = 0  # the highest of a child that was dropped: an id may come back
         self._coming: list[int] = []  # heap of orders; an entry that holds no more is skipped
         self._leaving: list[int] = []  # the same, negated: last first
 
     # -- children
 
     def add(self, spec: ChildPolicy) -> Child:
-        """Put a child at the end of the order."""
+        """Put a child at the end of the order, to be started at its turn."""
         own = self.policy.intensity if self.policy.budget_scope is BudgetScope.CHILD else None
         order = next(reversed(self._orders), 0) + 1
         child = Child(spec, order, RestartLog(own) if own is not None else None)
+        child.number = self._number
         self.children[spec.id] = self._orders[order] = child
+        self.call(child)
         return child
 
     def drop(self, child: Child) -> None:
         """Forget a child that is down."""
         del self.children[child.spec.id]
         del self._orders[child.order]
+        self._number = max(self._number, child.number)
         self.deadlines.drop(child.spec.id)
         self.effects.append(Drop(child.spec.id, child.exit))
 
@@ -165,10 +173,13 @@ class Family:
         others = (other for other in self.children.values() if other is not child)
         return [other for other in others if every or other.order > child.order]
 
-    def left(self, child: Child) -> int | None:
-        """Return how many more failures would be answered by a restart; None: any number."""
+    def left(self, child: Child, now: float | None = None) -> int | None:
+        """Return how many more failures would be answered by a restart; None: any number.
+
+        `now`: None is the time of the last event.
+        """
         log = child.log or self.log
-        return None if log is None else log.left(self.now)
+        return None if log is None else log.left(self.now if now is None else now)
 
     # -- moves
 
@@ -176,7 +187,13 @@ class Family:
         """Make a move of the table; count who is alive."""
         before, child.phase = child.phase, TRANSITIONS[move][child.phase]
         self.alive += (child.phase in ALIVE) - (before in ALIVE)
+        child.due = math.inf
         self.deadlines.drop(child.spec.id)
+
+    def allow(self, child: Child, seconds: float) -> None:
+        """Give what a child is doing so much time."""
+        child.due = self.now + seconds
+        self.deadlines.set(child.spec.id, child.due)
 
     def call(self, child: Child) -> None:
         """Let a child come up: as soon as it is down, and at its turn."""
@@ -205,6 +222,8 @@ class Family:
 
     def settle(self) -> None:
         """Stop who has to go, last first; then start who has to come, first first."""
+        if self.mode is Mode.NEW:
+            return
         self._descend()
         if not self._leaving:
             self._ascend()
@@ -230,10 +249,12 @@ class Family:
     def _tell(self, child: Child) -> None:
         self.move(child, "tell")
         name, number, shutdown = child.spec.id, child.number, child.spec.shutdown
+        if child.verdict is not None:  # its start took too long: it is being killed
+            return
         if shutdown <= 0:
             self.effects.append(Kill(name, number))
             return
-        self.deadlines.set(name, self.now + shutdown)
+        self.allow(child, shutdown)
         self.effects.append(Tell(name, number))
 
     def _ascend(self) -> None:
@@ -251,7 +272,7 @@ class Family:
         self.move(child, "launch")
         child.number += 1
         child.verdict = None
-        self.deadlines.set(child.spec.id, self.now + child.spec.start_timeout)
+        self.allow(child, child.spec.start_timeout)
         self.effects.append(Launch(child.spec.id, child.number))
 
 

@@ -5,6 +5,7 @@ Deterministic and total over its events: anything it raises is a bug of ours.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,35 +19,56 @@ from pepperpy_resources.core.kinship import (
     ExitKind,
     Restart,
 )
+from pepperpy_resources.core.policy import Intensity
+
+NOT_STARTED = Exit(ExitKind.SHUTDOWN, "it was stopped before it was started")
 
 
 def begin(family: Family, _event: on.Begin, _ticket: Any) -> None:
-    """Start every child there is."""
+    """Start every child there is, once."""
+    if family.mode is not Mode.NEW:
+        family.stale += 1
+        return
     family.mode = Mode.STARTING
+
+
+def end(family: Family, exit_: Exit) -> None:
+    """Stop everything; who waits for the start of a child that will not be made is told."""
+    family.send_all_away(exit_)
     for child in family.children.values():
-        family.call(child)
+        if child.phase not in ALIVE:
+            fail_starters(family, child, NOT_STARTED)
 
 
 def adopt(family: Family, event: on.Adopt, _ticket: Any) -> None:
     """Take in a child as it is; its failures to come count from now on."""
+    if event.child.id in family.children or family.mode in (Mode.STOPPING, Mode.ENDED):
+        family.stale += 1
+        return
     child = family.add(event.child)
-    child.number = event.number
+    child.number = max(child.number, event.number)
+    child.born = event.number > 0
     if event.up:
         family.move(child, "adopt")
         child.up_since = family.now
-    else:
-        family.call(child)
+        child.coming = False
 
 
 def started(family: Family, event: on.Started, _ticket: Any) -> None:
-    """A child is up; whoever asked for it is told."""
+    """A child is up; whoever asked for it is told.
+
+    Too late if it is being killed because it took too long, or was told to stop before.
+    """
     child = current(family, event.id, event.number)
-    if child is None or child.phase is not Phase.STARTING:
+    if child is None or child.phase is not Phase.STARTING or child.verdict is not None:
         family.stale += 1
         return
     family.move(child, "up")
     child.up_since = family.now
-    child.coming = child.added = False
+    child.born = True
+    child.added = False
+    if not child.leaving:  # else it comes back, if it is to
+        child.coming = False
     answer(family, child.starters, child.spec.id)
 
 
@@ -58,117 +80,126 @@ def exited(family: Family, event: on.Exited, _ticket: Any) -> None:
         return
     was = child.phase
     family.move(child, "ended")
-    child.exit = child.verdict or event.exit
+    rested(family, child)
+    child.exit = exit_ = child.verdict or event.exit
     answer(family, child.enders, child.spec.id)
-    if child.leaving or family.mode is Mode.STOPPING:
-        went_down(family, child)
-    elif child.verdict is not None or was is Phase.STARTING:
-        start_failed(family, child)
+    if child.leaving:
+        went_down(family, child, exit_)
+    elif was is Phase.STARTING:
+        start_failed(family, child, exit_)
     else:
-        ended_by_itself(family, child)
+        ended_by_itself(family, child, exit_)
 
 
-def went_down(family: Family, child: Child) -> None:
+def rested(family: Family, child: Child) -> None:
+    """Count failures anew once a child has been up for as long as the longest pause."""
+    plan = family.policy.backoff
+    if plan is not None and family.now - child.up_since >= plan.max:
+        child.failures = 0
+    child.up_since = math.nan
+
+
+def went_down(family: Family, child: Child, exit_: Exit) -> None:
     """A child that had to go is gone; it comes back at its turn if it is to."""
     child.leaving = False
     if not child.coming:
-        fail_starters(family, child)
+        fail_starters(family, child, exit_)
         if not is_kept(family, child):
             family.drop(child)
 
 
-def start_failed(family: Family, child: Child) -> None:
+def start_failed(family: Family, child: Child, exit_: Exit) -> None:
     """A child did not come up: the asker's trouble, the whole first start's, or one failure more.
 
     A restart that fails counts as a failure of the child, as in OTP.
     """
-    exit_ = child.exit or Exit(ExitKind.FAILURE)
     if child.starters or child.added:
         child.coming = False
-        fail_starters(family, child)
+        fail_starters(family, child, exit_)
         if child.added or not is_kept(family, child):
             family.drop(child)
-    elif family.mode is Mode.STARTING and child.number == 1:
+    elif family.mode is Mode.STARTING and not child.born:
         reason = f"child {child.spec.id!r} failed to start: {exit_.reason}"
-        family.send_all_away(Exit(ExitKind.FAILURE, reason, exit_.error, at=family.now))
+        end(family, Exit(ExitKind.FAILURE, reason, exit_.error, at=family.now))
     else:
-        fail(family, child)
+        fail(family, child, exit_)
 
 
-def ended_by_itself(family: Family, child: Child) -> None:
+def ended_by_itself(family: Family, child: Child, exit_: Exit) -> None:
     """Restart a child that nobody told to end, if its restart type says so."""
-    exit_ = child.exit or Exit(ExitKind.FAILURE)
     restart = child.spec.restart
     if restart is Restart.PERMANENT or (restart is Restart.TRANSIENT and exit_.abnormal):
-        fail(family, child)
+        fail(family, child, exit_)
         return
     if not is_kept(family, child):
         family.drop(child)
     if child.spec.significant and is_last_significant(family):
         reason = f"significant child {child.spec.id!r} ended"
-        family.send_all_away(Exit(ExitKind.SHUTDOWN, reason, at=family.now))
+        end(family, Exit(ExitKind.SHUTDOWN, reason, at=family.now))
 
 
 def is_last_significant(family: Family) -> bool:
     """Tell whether the end of a significant child ends the supervisor."""
     when = family.policy.auto_shutdown
     if when is AutoShutdown.ALL_SIGNIFICANT:
-        idle = (Phase.DOWN, Phase.PARKED)
-        others = family.children.values()
-        return all(not x.spec.significant or x.phase in idle for x in others)
+        others = (child for child in family.children.values() if child.spec.significant)
+        return not any(child.coming or is_staying(child) for child in others)
     return when is AutoShutdown.ANY_SIGNIFICANT
 
 
-def fail(family: Family, child: Child) -> None:
+def is_staying(child: Child) -> bool:
+    """Tell whether a child is alive and not about to go."""
+    return child.phase in ALIVE and not child.leaving
+
+
+def fail(family: Family, child: Child, exit_: Exit) -> None:
     """Restart a child that failed, and its group, while the budget lasts."""
     log = child.log or family.log
     if log is not None and not log.permits(family.now):
-        exhausted(family, child)
+        exhausted(family, child, exit_, log.intensity)
         return
-    pause = backoff(family, child)
     for other in family.group(child):
-        if is_kept(family, other):
-            family.call(other)
-            if other.phase is not Phase.WAITING:
-                family.send_away(other)
-        elif other.phase in ALIVE:
-            family.send_away(other)
+        regroup(family, other)
     child.restarts += 1
     family.restarts += 1
     family.call(child)
+    pause = backoff(family, child)
     if pause > 0:
         family.move(child, "pause")
-        family.deadlines.set(child.spec.id, family.now + pause)
+        family.allow(child, pause)
+
+
+def regroup(family: Family, other: Child) -> None:
+    """Let another child of the group go down and come back; a temporary one only goes."""
+    if is_kept(family, other):
+        family.call(other)
+        if other.phase is not Phase.WAITING:
+            family.send_away(other)
+    elif other.phase in ALIVE:
+        other.coming = False
+        family.send_away(other)
 
 
 def backoff(family: Family, child: Child) -> float:
-    """Return the seconds to wait before a failed child is started again.
-
-    Failures are counted anew once the child has been up for as long as the longest pause.
-    """
+    """Return the seconds to wait before a failed child is started again."""
     plan = family.policy.backoff
     if plan is None:
         return 0.0
-    if family.now - child.up_since >= plan.max:
-        child.failures = 0
-    child.up_since = float("nan")
     child.failures += 1
     return plan.delay(child.failures, family.chance)
 
 
-def exhausted(family: Family, child: Child) -> None:
+def exhausted(family: Family, child: Child, exit_: Exit, limit: Intensity) -> None:
     """Give up the supervisor, or where the budget is per child that child alone."""
-    exit_ = child.exit or Exit(ExitKind.FAILURE)
     if family.policy.budget_scope is BudgetScope.CHILD:
         child.coming = False
         family.move(child, "park")
-        family.deadlines.set(child.spec.id, family.now + family.policy.revive_after)
+        family.allow(child, family.policy.revive_after)
         family.effects.append(on.Park(child.spec.id, exit_))
         return
-    limit = family.policy.intensity
-    often = f"more than {limit.restarts} times in {limit.period:g} s" if limit else ""
+    often = f"more than {limit.restarts} times in {limit.period:g} s"
     reason = f"child {child.spec.id!r} failed {often}: {exit_.reason}"
-    family.send_all_away(Exit(ExitKind.FAILURE, reason, exit_.error, exit_.message, family.now))
+    end(family, Exit(ExitKind.FAILURE, reason, exit_.error, exit_.message, family.now))
 
 
 # -- orders
@@ -184,7 +215,6 @@ def start_child(family: Family, event: on.StartChild, ticket: Any) -> None:
     child = family.add(event.child)
     child.added = True
     await_start(child, ticket)
-    family.call(child)
 
 
 def restart_child(family: Family, event: on.RestartChild, ticket: Any) -> None:
@@ -222,7 +252,7 @@ def terminate_child(family: Family, event: on.TerminateChild, ticket: Any) -> No
     if child.leaving:
         child.enders.append(ticket)
         return
-    fail_starters(family, child)
+    fail_starters(family, child, NOT_STARTED)
     if not is_kept(family, child):
         family.drop(child)
     respond(family, ticket, event.id)
@@ -257,11 +287,13 @@ def stop(family: Family, event: on.Stop, ticket: Any) -> None:
     if ticket is not None:
         family.stoppers.append(ticket)
     if family.mode not in (Mode.STOPPING, Mode.ENDED):
-        family.send_all_away(Exit(event.kind, event.reason, at=family.now))
+        end(family, Exit(event.kind, event.reason, at=family.now))
 
 
 def tick(family: Family, _event: on.FamilyTick, _ticket: Any) -> None:
     """Do what is due."""
+    if family.now >= family.wake:
+        family.wake = math.inf  # that call has come
     for name in family.deadlines.pop_due(family.now):
         child = family.children[name]
         if child.phase is Phase.WAITING:
@@ -310,9 +342,8 @@ def answer(family: Family, tickets: list[Any], value: object) -> None:
     tickets.clear()
 
 
-def fail_starters(family: Family, child: Child) -> None:
+def fail_starters(family: Family, child: Child, exit_: Exit) -> None:
     """Tell those who asked for a start that there will be none."""
-    exit_ = child.exit or Exit(ExitKind.SHUTDOWN, "it was stopped before it was started")
     answer(family, child.starters, on.StartRefused(child.spec.id, exit_))
 
 
