@@ -11,6 +11,7 @@ import pykka
 
 from pepperpy_resources.actors.actor_cell import ActorCell
 from pepperpy_resources.actors.base import PROXY, LoopActor
+from pepperpy_resources.actors.host import kind_of
 from pepperpy_resources.actors.reply import Promise, Reply
 from pepperpy_resources.actors.watching import Watch
 from pepperpy_resources.core.kinship import Exit, ExitKind
@@ -158,11 +159,12 @@ class Actor(LoopActor):
 
     def receive(self, message: Any, reply: Any) -> Any:
         """Handle one message by the method for its type."""
-        for kind in type(message).__mro__:
+        of = kind_of(message)
+        for kind in of.__mro__:
             name = self.handlers.get(kind)
             if name is not None:
                 return getattr(self, name)(message)
-        if isinstance(message, PROXY):
+        if issubclass(of, PROXY):
             return self._handle_receive(message)
         if type(self).on_receive is not pykka.Actor.on_receive:
             return self.on_receive(message)

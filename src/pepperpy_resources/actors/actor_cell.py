@@ -26,6 +26,7 @@ from pepperpy_resources.actors.host import (
     Cell,
     Host,
     describe,
+    kind_of,
     raise_outside,
     say,
 )
@@ -152,14 +153,15 @@ class ActorCell(Cell):
 
     def _handle(self, message: Any, reply: Any) -> None:
         actor = self.actor
-        if isinstance(message, StopNow):
+        kind = kind_of(message)
+        if kind is StopNow:
             self.stop_after_turn(message.exit)
-        elif isinstance(message, Down) and message.watch.over:
+        elif kind is Down and message.watch.over:
             return  # the watch was cancelled meanwhile
-        elif isinstance(message, Crash):
+        elif kind is Crash:
             self._failed(Turn(self, message, reply, 0.0), InjectedCrash("a crash was injected"))
         elif actor is not None:
-            if isinstance(message, Down):
+            if kind is Down:
                 message.watch.over = True
             self._run(message, reply, functools.partial(actor.receive, message, reply))
 
@@ -175,9 +177,9 @@ class ActorCell(Cell):
             self._failed(turn, error)
             return
         if self.current is not turn:  # killed by its own code
-            if asyncio.iscoroutine(answer):
+            if is_coroutine(answer):
                 answer.close()
-        elif asyncio.iscoroutine(answer):
+        elif is_coroutine(answer):
             # Not loop.create_task: an eager task factory would run it here.
             name = f"{self.path}:{type(message).__name__}"
             turn.task = asyncio.Task(
@@ -215,10 +217,11 @@ class ActorCell(Cell):
         if answer is LATER and turn.reply is not None:
             self._keep(turn.reply)
         self.answered(turn.reply, answer)
-        if isinstance(turn.message, Begin):
+        kind = kind_of(turn.message)
+        if kind is Begin:
             self.status = "running"
             self.on_started(self)
-        elif isinstance(turn.message, OnStop):
+        elif kind is OnStop:
             self._depart(turn.message.exit)
             return
         if self._ending is not None:
@@ -236,7 +239,7 @@ class ActorCell(Cell):
         self.answered(turn.reply, Failure(self.crash_error(error)))
         exit_ = Exit(ExitKind.FAILURE, describe(error), error, kind, self.host.now())
         say(self.host.loop, "%s crashed in %s", self.path, kind, error=error)
-        if actor is not None and not isinstance(turn.message, (Begin, OnStop)):
+        if actor is not None and kind_of(turn.message) not in (Begin, OnStop):
             self._tell_failure(actor, error)
         raise_outside(self.host.loop, error)
         ends = isinstance(error, ENDS_PROGRAMS)
@@ -273,7 +276,7 @@ class ActorCell(Cell):
         self.status = "stopping"
         if self.current is None:
             self._end_incarnation(exit_)
-        elif isinstance(self.current.message, Begin):
+        elif kind_of(self.current.message) is Begin:
             self.kill(exit_)
 
     def stop_after_queue(self, exit_: Exit) -> None:
@@ -333,8 +336,14 @@ def dead_error(cell: Cell, message: Any = None) -> ActorDead:
     return error
 
 
+def is_coroutine(answer: Any) -> bool:
+    """Tell whether a turn's answer is a coroutine, without asking the answer itself."""
+    return issubclass(type(answer), Coroutine)
+
+
 def phase_of(message: Any) -> str:
     """Return what the turn was: a hook's name, or the message's type."""
-    if isinstance(message, Begin):
+    kind = kind_of(message)
+    if kind is Begin:
         return "on_start"
-    return "on_stop" if isinstance(message, OnStop) else type(message).__name__
+    return "on_stop" if kind is OnStop else kind.__name__
