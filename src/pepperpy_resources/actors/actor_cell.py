@@ -12,7 +12,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -38,6 +38,7 @@ from pepperpy_resources.errors import ActorDead, MailboxFull
 
 if TYPE_CHECKING:
     from pepperpy_resources.actors.actor import Actor
+    from pepperpy_resources.actors.base import LoopActor
 
 # A turn cancelled by nobody of ours is cancelled because its loop ends, and one that raises what
 # ends programs ends it itself: its supervisor hears of it this many seconds later, if ever.
@@ -77,7 +78,7 @@ async def contained(work: Coroutine[Any, Any, Any]) -> Any:
 class ActorCell(Cell):
     """A cell whose actor's turns are run by callbacks and tasks of the loop."""
 
-    actor: Actor | None  # pyright: ignore[reportIncompatibleVariableOverride]
+    actor: Actor | None  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, host: Host, path: str, context: Context) -> None:
         super().__init__(host, path, lambda _cell, _exit: None)
@@ -260,7 +261,7 @@ class ActorCell(Cell):
         """Make this incarnation the current one; it begins with `on_start`."""
         self._context = self._base_context.copy()
         self._ending = self.current = None
-        super().adopt(actor)
+        super().adopt(cast("LoopActor", actor))
         self.turn = self.enqueue
         self.status = "starting" if self.incarnation == 1 else "restarting"
 
