@@ -14,10 +14,10 @@ from pepperpy_resources.actors.host import LATER, Cell
 from pepperpy_resources.actors.reply import Failure
 from pepperpy_resources.clock import chance
 from pepperpy_resources.core import family_events as on
-from pepperpy_resources.core.family import Child, Family, Phase
+from pepperpy_resources.core.family import Child, Family
 from pepperpy_resources.core.kinship import Exit
 from pepperpy_resources.core.supervising import supervise
-from pepperpy_resources.errors import ChildRefused, StartFailed
+from pepperpy_resources.errors import ActorDead, ChildRefused, StartFailed
 
 WORDS = {
     on.Refused.ALREADY_STARTED: "has a child {0!r} already, and it runs: use another id",
@@ -79,8 +79,8 @@ class FamilyActor(LoopActor):
         """End a child without asking it."""
         raise NotImplementedError
 
-    def rest(self, name: str, child: Child | None) -> None:
-        """Let nobody wait for a child that is down and stays so, or is gone."""
+    def settled(self, name: str, child: Child | None) -> None:
+        """See how a child stands after an event of its own; None if it is gone."""
         raise NotImplementedError
 
     def park(self, effect: on.Park) -> None:
@@ -106,9 +106,7 @@ class FamilyActor(LoopActor):
             self._perform[type(effect)](effect)
         name = getattr(event, "id", None)
         if name is not None:
-            child = self.family.children.get(name)
-            if child is None or (child.phase is Phase.DOWN and not child.coming):
-                self.rest(name, child)
+            self.settled(name, self.family.children.get(name))
 
     def news(self, message: News, _reply: Any) -> None:
         """Hear of a child or of the clock."""
@@ -158,9 +156,12 @@ class FamilyActor(LoopActor):
             self._timer = None
 
     def unregister(self) -> None:
-        """Leave no timer behind."""
+        """Leave no timer behind, and no order without an answer."""
         self.disarm()
         super().unregister()
+        gone = Failure(ActorDead(f"{self.cell.path} ended before it had carried that out"))
+        for reply, _ in self.family.tickets():
+            self.cell.answered(reply, gone)
 
 
 def start_failed(what: str, exit_: Exit) -> StartFailed:
