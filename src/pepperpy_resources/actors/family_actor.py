@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -52,7 +51,6 @@ class FamilyActor(LoopActor):
     def __init__(self, cell: Cell, family: Family) -> None:
         super().__init__(cell)
         self.family = family
-        self._timer: asyncio.TimerHandle | None = None
         self._perform: dict[type[on.Effect], Callable[[Any], None]] = {
             on.Launch: self.launch_child,
             on.Tell: self.tell_to_stop,
@@ -145,19 +143,13 @@ class FamilyActor(LoopActor):
         self.tell_self(on.Exited(name, number, exit_))
 
     def _wake_at(self, effect: on.WakeAt) -> None:
-        self.disarm()
         if effect.at < float("inf"):
-            self._timer = self.cell.host.loop.call_at(effect.at, self.tell_self, on.FamilyTick())
-
-    def disarm(self) -> None:
-        """Cancel the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+            self.arm(effect.at, self.tell_self, on.FamilyTick())
+        else:
+            self.disarm()
 
     def unregister(self) -> None:
-        """Leave no timer behind, and no order without an answer."""
-        self.disarm()
+        """Leave no order without an answer."""
         super().unregister()
         gone = Failure(ActorDead(f"{self.cell.path} ended before it had carried that out"))
         for reply, _ in self.family.tickets():
