@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 from importlib.metadata import version
 
+from pepperpy_resources.actors.actor import Actor, handles
 from pepperpy_resources.actors.handle import ActorHandle
 from pepperpy_resources.actors.reply import Reply
+from pepperpy_resources.child_spec import ChildSpec
+from pepperpy_resources.core.kinship import Restart, Strategy
 from pepperpy_resources.core.policy import Backoff, Budget, Intensity
 from pepperpy_resources.decorators import managed_resource
 from pepperpy_resources.default import DefaultResourceManager
@@ -17,11 +20,14 @@ from pepperpy_resources.observe.prometheus import ResourceMetrics
 from pepperpy_resources.record import Record
 from pepperpy_resources.spec import ResourceSpec, resource_spec
 from pepperpy_resources.spec_file import load_specs
+from pepperpy_resources.supervisor import Supervisor
 
 __all__ = [
+    "Actor",
     "ActorHandle",
     "Backoff",
     "Budget",
+    "ChildSpec",
     "DefaultResourceManager",
     "Intensity",
     "Record",
@@ -31,7 +37,11 @@ __all__ = [
     "ResourceManager",
     "ResourceMetrics",
     "ResourceSpec",
+    "Restart",
+    "Strategy",
     "Subscription",
+    "Supervisor",
+    "handles",
     "load_specs",
     "managed_resource",
     "resource_spec",

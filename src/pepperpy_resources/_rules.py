@@ -51,6 +51,11 @@ def _backoff(value: object) -> object:
     return stored
 
 
+_INTENSITY = parts(Intensity, {"restarts": whole(0), "period": seconds()})
+# Of a supervisor, where both may be left out.
+INTENSITY = optional(_INTENSITY, none="no limit")
+PAUSES = optional(_backoff, none="restarts at once")
+
 RULES: dict[str, Rule] = {
     "name": type_name,
     "factory": hook("callable: it makes one resource", optional=False),
@@ -90,7 +95,7 @@ RULES: dict[str, Rule] = {
     "on_overdue": one_of("report", "revoke"),
     "borrow_stack": one_of("line", "full", "off"),
     "backoff": _backoff,
-    "restart": parts(Intensity, {"restarts": whole(0), "period": seconds()}),
+    "restart": _INTENSITY,
     "required": flag,
     "depends_on": type_names,
     "offload": flag,

@@ -1,7 +1,7 @@
-"""The command line: `pepperpy-resources demo`.
+"""The command line: `pepperpy-resources demo`, `tree` and `top`.
 
-Exit status: 0 when nothing was lost; 1 when something was, or the demo could not run; 2 for a
-wrong command line; 130 when interrupted.
+Exit status: 0 when nothing was lost; 1 when something was, or the command could not run; 2 for a
+wrong command line; 130 when interrupted, but 0 for `top`, which is left that way.
 """
 
 from __future__ import annotations
@@ -23,19 +23,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        return _demo(arguments)
+        status: int = arguments.run(arguments)
+        return status
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return _INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
+    from pepperpy_resources.observe.command import MORE, TOP, TREE, add_top, add_tree
+
     parser = argparse.ArgumentParser(
         prog=_NAME, description="An actor-model resource supervisor for asyncio."
     )
     parser.add_argument("--version", action="version", version=f"{_NAME} {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     _add_demo(commands.add_parser("demo", help=_DEMO, description=f"{_DEMO}. {_DEMO_MORE}"))
+    for name, what, add in (("tree", TREE, add_tree), ("top", TOP, add_top)):
+        add(commands.add_parser(name, help=what, description=f"{what}. {MORE}"))
     return parser
 
 
@@ -73,6 +78,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         help="of the faults and of the questions asked (default %(default)s)",
     )
     parser.add_argument("--no-color", action="store_true", help="no colours, as with NO_COLOR set")
+    parser.set_defaults(run=_demo)
     # For tests: only these top-level modules and packages of the standard library.
     parser.add_argument("--packages", type=_packages, default=(), help=argparse.SUPPRESS)
 

@@ -10,15 +10,17 @@ import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pepperpy_resources import forking
 from pepperpy_resources._checks import as_interval, as_seconds
-from pepperpy_resources.actors.handle import ActorHandle, check_fields
-from pepperpy_resources.actors.host import ASK, Cell, Crashed, Host
+from pepperpy_resources.actors.handle import ActorHandle
+from pepperpy_resources.actors.host import ASK, Cell, Host
 from pepperpy_resources.actors.metrics import Collect, ManagerFigures
 from pepperpy_resources.actors.reply import Failure, Promise, Reply
 from pepperpy_resources.actors.root import JANITOR, METRICS, Revive, Root
+from pepperpy_resources.actors.type_handle import TypeHandle, check_fields
 from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import (
     Acquire,
@@ -30,6 +32,7 @@ from pepperpy_resources.core.events import (
     Resume,
     Suspend,
 )
+from pepperpy_resources.core.kinship import Exit
 from pepperpy_resources.declared import DeclaredTypes
 from pepperpy_resources.errors import (
     ResourceError,
@@ -38,9 +41,11 @@ from pepperpy_resources.gates import Gate, borrower
 from pepperpy_resources.leasing import LeaseContext, ResourceHandle
 from pepperpy_resources.manager import ResourceManager
 from pepperpy_resources.observe.events import Listener, Subscription, Watchers, subscribe
+from pepperpy_resources.observe.inspection import Inspection, inspect
+from pepperpy_resources.observe.node import Node
 from pepperpy_resources.observe.prometheus import ResourceMetrics
 from pepperpy_resources.observe.summary import summary
-from pepperpy_resources.observe.tree import Node, build_tree
+from pepperpy_resources.observe.tree import build_tree
 from pepperpy_resources.record import ResourcesView
 from pepperpy_resources.refused import bare_id_error, id_error, not_serving
 from pepperpy_resources.shutdown import Patience, drain_and_shut, evict_all
@@ -353,6 +358,16 @@ class DefaultResourceManager(ResourceManager):
         """Return the supervision tree as it stands; `.render()` makes it text."""
         return build_tree(self.name, self._status, self._root)
 
+    def inspect(self, path: Path | str | None = None) -> Inspection:
+        """Let `pepperpy-resources tree` and `top` show this manager, until that is closed.
+
+        Over a socket that only the owner of this process may use; without a `path` one for the
+        process, which they find. Raises `UsageError` for a path that cannot be used and where
+        there are no such sockets; `NotStarted`, `ManagerStopped`, `WrongLoop`.
+        """
+        self._require_running()
+        return inspect(self.name, self._require_root().host.loop, self.tree, path)
+
     def subscribe(self, listener: Listener, *types: str) -> Subscription:
         """Call `listener` with every `ResourceEvent` of these types, or of all, until cancelled.
 
@@ -412,8 +427,8 @@ class DefaultResourceManager(ResourceManager):
 
         Raises `UnknownResourceType`, `NotStarted`.
         """
-        gate = self._exits.get(name)
-        return ActorHandle(self.cell(name), gate.state if gate is not None else None)
+        gate, cell = self._exits.get(name), self.cell(name)
+        return ActorHandle(cell) if gate is None else TypeHandle(cell, gate.state)
 
     def cell(self, name: str) -> Cell:
         """Return where an actor lives; for handles and tests."""
@@ -462,12 +477,12 @@ class DefaultResourceManager(ResourceManager):
     def _not_running(self) -> ResourceError:
         return not_serving(repr(self), self._status, self._failure)
 
-    def _on_root_failed(self, crash: Crashed) -> None:
-        self._failure = crash.error
+    def _on_root_failed(self, exit_: Exit) -> None:
+        self._failure = exit_.error
         self._status = "failed"
         self._gates.clear()
         self._failed.set()
-        log.critical("%r has failed", self, exc_info=crash.error)
+        log.critical("%r has failed", self, exc_info=exit_.error)
         self._require_root().carry_on()
         self._on_host_stop()
 

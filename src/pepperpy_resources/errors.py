@@ -57,6 +57,18 @@ class WouldBlock(UsageError):
     """A blocking `get()` on the loop's own thread would wait for ever."""
 
 
+class AskCycle(UsageError):
+    """Actors wait for each other's answers in a circle, so that none could ever come."""
+
+
+class ChildRefused(UsageError):
+    """A supervisor cannot do this with this child; `why` is OTP's word for it."""
+
+    def __init__(self, text: str, why: str = "") -> None:
+        super().__init__(text)
+        self.why = why
+
+
 class ClosedError(ResourceError):
     """The manager, or this type, is not serving."""
 
@@ -89,6 +101,10 @@ class AskTimeout(ResourceError, TimeoutError):
     """An actor did not answer before the deadline of the question."""
 
 
+class NoView(ResourceError):
+    """There is no running program to look at, or more than one, or it does not answer."""
+
+
 class OverloadError(ResourceError):
     """More work was offered than the limits admit."""
 
@@ -99,6 +115,10 @@ class QueueFull(OverloadError):
 
 class Overloaded(OverloadError):
     """The queue has stood for long, and this acquire waited longer than `max_queue_delay`."""
+
+
+class MailboxFull(OverloadError):
+    """`max_mailbox` messages already wait for this actor."""
 
 
 class BrokenError(ResourceError):
@@ -117,6 +137,10 @@ class TypeParked(BrokenError):
     """The type's supervisor exhausted its restarts and is parked."""
 
 
+class StartFailed(BrokenError):
+    """A child, and so perhaps its supervisor, did not start; `__cause__` is what it raised."""
+
+
 class InternalError(ResourceError):
     """A fault of this package, contained; please report it."""
 
@@ -126,4 +150,8 @@ class SupervisorCrashed(InternalError):
 
 
 class ActorDead(InternalError):
-    """The actor ended before it answered."""
+    """The actor ended before it answered; `message` is what it left unhandled, if known."""
+
+    def __init__(self, text: str, message: object = None) -> None:
+        super().__init__(text)
+        self.message = message

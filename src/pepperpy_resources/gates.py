@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pepperpy_resources.actors.blame import blamed
-from pepperpy_resources.actors.handle import check_priority, keywords_refused
 from pepperpy_resources.actors.host import ASK
 from pepperpy_resources.actors.reply import Failure, Promise
+from pepperpy_resources.actors.type_handle import check_priority, keywords_refused
 from pepperpy_resources.actors.type_state import TypeState
 from pepperpy_resources.core.effects import Lease
 from pepperpy_resources.core.events import Acquire, Discard, Release

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import msgspec
 
 from pepperpy_resources.actors.base import LoopActor
-from pepperpy_resources.actors.host import LATER, Cell, Crashed, Host
+from pepperpy_resources.actors.host import LATER, Cell, Host
 from pepperpy_resources.actors.reply import Failure
+from pepperpy_resources.core.kinship import Exit
 from pepperpy_resources.errors import ActorDead
 
 
@@ -84,7 +85,7 @@ class Probes:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.host = Host(loop)
         self.notes: list[Any] = []
-        self.crashes: list[Crashed] = []
+        self.crashes: list[Exit] = []
         self.cells: list[Cell] = []
 
     def cell(self, path: str = "probe") -> Cell:
@@ -93,9 +94,9 @@ class Probes:
         Probe.launch(cell, self.notes)
         return cell
 
-    def crashed(self, crash: Crashed) -> None:
-        self.crashes.append(crash)
-        Probe.launch(crash.cell, self.notes)
+    def crashed(self, cell: Cell, exit_: Exit) -> None:
+        self.crashes.append(exit_)
+        Probe.launch(cell, self.notes)
 
 
 async def noted(made: Probes, count: int) -> None:

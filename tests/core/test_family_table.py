@@ -83,6 +83,8 @@ STALE = dict.fromkeys(GIVEN, "stale")
 
 TABLE: list[tuple[on.FamilyEvent, float, dict[str, str]]] = [
     (on.Begin(), 10, STALE),
+    (on.Adopt(kin("x")), 10, {**STALE, "gone": "starting: launch x 2, wake 40"}),
+    (on.Adopt(kin("x"), 7, up=True), 10, {**STALE, "gone": "up"}),
     (on.Started("x", 1), 10, STALE),  # of an incarnation that is over, or not starting
     (on.Started("x", 2), 10, {**STALE, "starting": "up: answer X: x, wake inf"}),
     (on.Started("x", 3), 10, STALE),
@@ -246,6 +248,7 @@ def test_every_event_meets_every_phase() -> None:
 # -- the transition table
 
 MOVES = """
+    down      adopt     up
     down      launch    starting
     starting  up        up
     starting  tell      stopping
@@ -282,4 +285,4 @@ def test_every_move_from_every_phase(phase: Phase, move: str) -> None:
 
 def test_every_move_is_known_and_leads_somewhere_once() -> None:
     assert {move for _, move in EXPECTED} == set(TRANSITIONS)
-    assert len(EXPECTED) == sum(len(row) for row in TRANSITIONS.values()) == 11
+    assert len(EXPECTED) == sum(len(row) for row in TRANSITIONS.values()) == 12

@@ -58,6 +58,12 @@ STALE = dict.fromkeys(MODES, "stale")
 LATE_ORDER = {"stopping": "same: answer T: stopping", "ended": "same: answer T: stopping"}
 
 BY_MODE: list[tuple[on.FamilyEvent, float, dict[str, str]]] = [
+    (
+        on.Adopt(kin("y")),
+        0,
+        {**STALE, "new": "same", "starting": "same", "running": "same: launch y 1, wake 30"},
+    ),
+    (on.Adopt(kin("y"), 7, up=True), 0, {**SAME, "stopping": "stale", "ended": "stale"}),
     (on.Begin(), 0, {**STALE, "new": "starting: launch a 1, wake 30"}),
     (on.Started("x", 1), 0, {**STALE, "starting": "starting: launch z 1"}),
     (on.Started("z", 1), 0, STALE),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pepperpy_resources import Backoff, DefaultResourceManager, ResourceSpec
-from pepperpy_resources.observe.tree import TypeNode
+from pepperpy_resources.observe.node import TypeNode
 from tests.helpers import serving
 
 SOON = 20.0  # seconds of real time something that takes milliseconds may take here
@@ -430,7 +430,7 @@ def test_a_hanging_thread_of_one_type_does_not_hold_another_up() -> None:
 EXIT = """
 import asyncio, threading, time
 from pepperpy_resources import Backoff, DefaultResourceManager, ResourceSpec
-from pepperpy_resources.observe.tree import TypeNode
+from pepperpy_resources.observe.node import TypeNode
 
 def hang(_):
     threading.Event().wait()

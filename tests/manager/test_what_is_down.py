@@ -21,7 +21,7 @@ from pepperpy_resources.errors import (
     TypeParked,
 )
 from pepperpy_resources.messages import Drain
-from pepperpy_resources.observe.tree import DependencyNode, TypeNode
+from pepperpy_resources.observe.node import DependencyNode, TypeNode
 from pepperpy_resources.testing import crash, run
 from tests.helpers import NEVER, Backend, serving, settled, timed
 

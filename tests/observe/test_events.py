@@ -464,7 +464,8 @@ def test_crashes_once_the_root_has_failed() -> None:
         async with manager, manager.lease("db"):
             await settled()
             notes.take()
-            crash(manager, "root")
+            for _ in range(4):
+                crash(manager, "root")
             for _ in range(4):
                 crash(manager, "db")
             await settled()

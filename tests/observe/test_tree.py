@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from pepperpy_resources import DefaultResourceManager
-from pepperpy_resources.observe.tree import Node
+from pepperpy_resources.observe.node import Exit, Node, TicketNode
 from pepperpy_resources.testing import crash, run
 from tests.supervision.kit import Fleet, outcome, private, serving, settled
 
@@ -81,14 +81,17 @@ def test_nodes_in_the_order_of_their_start() -> None:
             ]
             db, llm = walk(tree)[3:5]
             assert (db.restarts, db.restarts_left, db.incarnation) == (1, 2, 2)
-            assert db.last_exit == "InjectedCrash: a crash was injected in Crash"
+            error = "InjectedCrash: a crash was injected"
+            assert db.last_exit == Exit("failure", 1.5, error=error, message="Crash")
             assert db.uptime == 1.5
-            assert (llm.restarts, llm.restarts_left, llm.last_exit) == (0, 3, "")
+            assert (llm.restarts, llm.restarts_left, llm.last_exit) == (0, 3, None)
             assert db.mailbox == 0
             assert db.resources is not None
             assert (db.resources.max_size, db.resources.slots) == (2, {"leased": 2})
             assert (db.resources.opened, db.resources.closed, db.resources.acquired) == (2, 0, 2)
             assert (db.resources.waiting, db.resources.oldest_wait) == (1, 0.25)
+            assert db.resources.leased == 2
+            assert db.resources.queue == [TicketNode("db:c", 0.25, 29.75, "")]
             held = [
                 (lease.resource_id, lease.age, lease.owner, lease.site)
                 for lease in db.resources.leases
@@ -112,14 +115,15 @@ def test_nodes_in_the_order_of_their_start() -> None:
 def golden(scene: Scene) -> str:
     return f"""\
 ResourceManager app [running]
-└─ RootSupervisor root [running]  messages N
+└─ RootSupervisor root [running]  one_for_one  children restarted 1  messages N  up 1.5 s
    ├─ MetricsActor metrics [running]  messages N  restarts 0 (left 3)  up 1.5 s
-   ├─ ResourceSupervisor db [running]  messages N  restarts 1 (left 2)  up 1.5 s
+   ├─ ResourceSupervisor db [running]  messages N  restarts 1 (left 2)  incarnation 2  up 1.5 s
    │     slots: 2 leased (at most 2); opened 2, closed 0
    │     leases granted: 2; waiting: 1 (oldest 0.250 s)
    │     lease db 1.500 s by task 'reporter' at {__file__}:{scene.reporter_line} in report
    │     lease db:b 0.500 s by nightly batch at {__file__}:{scene.batch_line} in batch
-   │     last exit: InjectedCrash: a crash was injected in Crash
+   │     waits db:c 0.250 s, gives up in 29.750 s
+   │     last exit: failure 1.5 s ago: InjectedCrash: a crash was injected in Crash
    ├─ ResourceSupervisor llm [running]  messages N  restarts 0 (left 3)  up 1.5 s
    │     slots: 1 idle (no limit); opened 1, closed 0
    │     leases granted: 1; waiting: 0

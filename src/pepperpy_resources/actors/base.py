@@ -8,7 +8,9 @@ start: the actor's turns are run by the cell.
 
 from __future__ import annotations
 
+import asyncio
 import weakref
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import msgspec
@@ -20,7 +22,7 @@ from pykka.messages import (
     _ActorStop,  # pyright: ignore[reportPrivateUsage]
 )
 
-from pepperpy_resources.actors.host import Cell, say
+from pepperpy_resources.actors.host import Cell
 from pepperpy_resources.actors.reply import Failure, Reply
 from pepperpy_resources.errors import ActorDead, UsageError
 
@@ -89,6 +91,7 @@ class LoopActor(pykka.Actor):
     def __init__(self, cell: Cell) -> None:
         super().__init__()
         self.cell = cell
+        self._timer: asyncio.TimerHandle | None = None
         self.actor_inbox.cell = weakref.ref(cell)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
     @staticmethod
@@ -101,7 +104,7 @@ class LoopActor(pykka.Actor):
 
     def _start_actor_loop(self) -> None:
         # First in the control lane: no message may have its turn before on_start.
-        self.cell.control.appendleft((Begin(), None))
+        self.cell.control.appendleft((Begin(), None, self.cell.host.now()))
         self.cell.adopt(self)
 
     def turn(self, message: Any, reply: Any) -> Any:
@@ -111,6 +114,7 @@ class LoopActor(pykka.Actor):
             return getattr(self, name)(message, reply)
         if isinstance(message, Begin):
             self.on_start()
+            self.begun()
             return None
         if isinstance(message, Crash):
             raise InjectedCrash("a crash was injected")
@@ -119,26 +123,41 @@ class LoopActor(pykka.Actor):
             return None
         if isinstance(message, PROXY):
             return self._handle_receive(message)
-        return self.unknown(message)
+        return self.unknown(message, reply)
 
-    def unknown(self, message: Any) -> Failure:
+    def begun(self) -> None:
+        """Acknowledge the start; a supervisor does so once its children are up."""
+        self.cell.on_started(self.cell)
+
+    def unknown(self, message: Any, reply: Any) -> Failure | None:
         """Answer a message of a type this actor does not know; it lives on."""
-        known = ", ".join(sorted(kind.__name__ for kind in self.handlers))
-        self.cell.dead_letters += 1
-        given = message.__class__.__name__
-        say(self.cell.host.loop, "%s does not understand %s", self.cell.path, given)
+        known = ", ".join(sorted(kind.__name__ for kind in self.handlers)) or "no messages"
+        if reply is None:
+            self.cell.host.dead_letters.add(self.cell, message, f"it takes {known}")
+            return None
+        given = type(message).__name__
         return Failure(
-            UsageError(
-                f"{self.cell.path} does not understand {type(message).__name__}; it takes {known}"
-            )
+            UsageError(f"{self.cell.path} does not understand {given}; it takes {known}")
         )
 
     def reconcile(self, _message: Any, _reply: Any, answer: Any) -> Any:
         """Mend what the fatal message may have left half-done; return its asker's answer."""
         return answer
 
+    def arm(self, at: float, call: Callable[..., object], *args: object) -> None:
+        """Set this incarnation's one timer, in place of what it was set to."""
+        self.disarm()
+        self._timer = self.cell.host.loop.call_at(at, call, *args)
+
+    def disarm(self) -> None:
+        """Cancel the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def unregister(self) -> None:
-        """Leave pykka's registry; refs to this incarnation are dead from now on."""
+        """Leave pykka's registry, and no timer; refs to this incarnation are dead from now on."""
+        self.disarm()
         pykka.ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
 

@@ -1,67 +1,62 @@
-"""The stable handle of one actor: tell and ask, from the loop or from any thread."""
+"""The stable handle of one actor: tell, ask and watch, from the loop or from any thread."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, overload
 
-import msgspec
-
-from pepperpy_resources._checks import as_seconds, shown
+from pepperpy_resources.actors.host import REFUSED
 from pepperpy_resources.actors.metrics import Collect, ManagerFigures
 from pepperpy_resources.actors.pool import Describe
 from pepperpy_resources.actors.reply import Failure, Reply
-from pepperpy_resources.core import events as on
+from pepperpy_resources.actors.watching import Down, Watch
 from pepperpy_resources.core.effects import Lease
+from pepperpy_resources.core.events import Acquire
 from pepperpy_resources.core.snapshot import PoolSnapshot
-from pepperpy_resources.errors import InvalidResourceId, KeywordsRefused, UsageError
+from pepperpy_resources.errors import UsageError
 
 if TYPE_CHECKING:
     from pepperpy_resources.actors.host import Cell
-    from pepperpy_resources.actors.type_state import TypeState
-
-PUBLIC = (
-    on.Acquire,
-    on.Release,
-    on.Discard,
-    on.Sweep,
-    on.Evict,
-    on.Suspend,
-    on.Resume,
-    on.Resize,
-    on.Drain,
-    on.Ready,
-    Describe,
-)
 
 
 class ActorHandle:
     """Points at an actor, whichever incarnation is current; never goes stale."""
 
-    def __init__(self, cell: Cell, state: TypeState | None) -> None:
+    def __init__(self, cell: Cell) -> None:
         self._cell = cell
-        self._state = state  # of a resource type
 
     def __repr__(self) -> str:
-        return f"<ActorHandle {self._cell.path} {self._cell.status}>"
+        return f"<{type(self).__name__} {self._cell.path} {self._cell.status}>"
 
-    def tell(self, message: Any) -> None:
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ActorHandle) and self._cell is other._cell
+
+    def __hash__(self) -> int:
+        return hash(id(self._cell))
+
+    @property
+    def path(self) -> str:
+        """Where the actor lives in the tree."""
+        return self._cell.path
+
+    @property
+    def status(self) -> str:
+        """What the actor is doing, in one word."""
+        return self._cell.status
+
+    def tell(self, message: Any) -> bool:
         """Send a message and expect no answer; never blocks.
 
-        A message the actor does not understand becomes a dead letter. Raises `UsageError` for an
-        `Acquire`: nobody could receive the lease.
+        Returns True if it was handed over or queued; False if it has become a dead letter: the
+        actor has ended, its mailbox is full, or it does not take such messages.
         """
-        if isinstance(message, on.Acquire):
-            raise UsageError("tell(Acquire(...)) would lease to nobody; use ask(Acquire(...))")
-        if self._state is not None:
-            check_fields(message, self._state)
-        if self._understood(message):
-            self._cell.deliver(message)
-        else:
-            self._cell.dead_letters += 1
+        refusal = self._refusal(message)
+        if refusal:
+            self._cell.host.dead_letters.add(self._cell, message, refusal)
+            return False
+        return self._cell.deliver(message) is not REFUSED
 
     @overload
-    def ask(self, message: on.Acquire, *, timeout: float | None = None) -> Reply[Lease]: ...
+    def ask(self, message: Acquire, *, timeout: float | None = None) -> Reply[Lease]: ...
     @overload
     def ask(self, message: Describe, *, timeout: float | None = None) -> Reply[PoolSnapshot]: ...
     @overload
@@ -72,126 +67,39 @@ class ActorHandle:
         """Send a message and return its `Reply` at once; never blocks.
 
         `timeout` is how many seconds the asker is willing to wait for the answer. Raises
-        `UsageError` where the message itself is wrong; everything else arrives as the answer.
+        `UsageError` where the message itself is wrong; everything else arrives as the answer:
+        `ActorDead` from an actor that has ended or crashes over it, `MailboxFull`.
         """
+        message = self._checked(message)
         reply: Reply[Any] = Reply(self._cell, timeout)
-        if isinstance(message, on.Acquire):
-            message = self._checked_acquire(message)
-        if self._state is not None:
-            check_fields(message, self._state)
-        if self._understood(message):
-            self._cell.ask(message, reply)
-        else:
-            known = ", ".join(kind.__name__ for kind in PUBLIC)
+        refusal = self._refusal(message)
+        if refusal:
             given = type(message).__name__
-            text = f"{self._cell.path} does not understand {given}; it takes {known}"
+            text = f"{self._cell.path} does not understand {given}; {refusal}"
             reply.resolve(Failure(UsageError(text)))
+        else:
+            self._cell.ask(message, reply)
         return reply
 
-    def _understood(self, message: Any) -> bool:
-        """Hold back what only hooks and the clock may say to a resource type."""
-        return self._state is None or isinstance(message, PUBLIC)
+    def watch(self) -> Reply[Down]:
+        """Return a reply that is answered once the current incarnation ends.
 
-    def _checked_acquire(self, message: on.Acquire) -> on.Acquire:
-        path = self._cell.path
-        if self._state is None:
-            raise UsageError(f"{path} leases nothing; ask the actor of a resource type")
-        spec = self._state.spec
-        if spec.on_acquire is not None:
-            raise UsageError(
-                f"{path!r} has an on_acquire hook, which runs in the borrower's own task: use "
-                "manager.lease() or manager.acquire()"
-            )
-        check_id(message.resource_id, path, bare=not spec.keyed)
-        check_priority(message.priority)
-        if message.arguments and not spec.keyed:
-            raise keywords_refused(path, message.arguments)
-        return msgspec.structs.replace(message, timeout=as_seconds(message.timeout))
+        While the actor is being restarted: the next one; at once if it has ended for good.
+        """
+        reply: Reply[Down] = Reply()
+        self._cell.watch(reply.resolve)
+        return reply
 
+    def watch_for(self, watcher: Cell) -> Watch:
+        """Have `Down` sent to another actor once the current incarnation ends."""
+        return self._cell.watch(watcher.notice)
 
-# What a turn relies on. A wrong type is refused here, where the mistake is: inside a turn it would
-# be an unexpected exception, and those crash the supervisor.
-FIELDS: dict[type[Any], dict[str, tuple[type[Any], ...]]] = {
-    on.Acquire: {
-        "resource_id": (str,),
-        "arguments": (dict, type(None)),
-        "priority": (int, type(None)),
-    },
-    on.Release: {"resource_id": (str,), "epoch": (int, type(None))},
-    on.Discard: {"resource_id": (str,), "epoch": (int, type(None))},
-    on.Evict: {"pattern": (str, type(None))},
-    on.Resize: {"max_size": (int, float, type(None)), "min_idle": (int, type(None))},
-}
+    def _checked(self, message: Any) -> Any:
+        """Return the message as it is to be sent; raises `UsageError` where it is wrong."""
+        if isinstance(message, Acquire):
+            raise UsageError(f"{self.path} leases nothing; ask the actor of a resource type")
+        return message
 
-
-def check_fields(message: Any, state: TypeState | None = None) -> None:
-    """Refuse a public message whose fields are of the wrong type, or limits out of range."""
-    kind = message.__class__
-    for field, allowed in FIELDS.get(kind, {}).items():
-        value = getattr(message, field)
-        if not isinstance(value, allowed):
-            names = " or ".join("None" if t is type(None) else t.__name__ for t in allowed)
-            raise UsageError(
-                f"{kind.__name__}({field}=...) takes {names}, not {type(value).__name__}"
-            )
-    if isinstance(message, on.Resize) and state is not None:
-        check_resize(message, state)
-
-
-def check_resize(message: on.Resize, state: TypeState) -> None:
-    """Refuse limits that the type's spec could not have either."""
-    policy, budget = state.policy, state.spec.budget
-    most = policy.max_size if message.max_size is None else message.max_size
-    floor = policy.min_idle if message.min_idle is None else message.min_idle
-    boundless = policy.keyed and most == math.inf
-    # Of the plain type, and within 64 bits: a turn compares these and shows them as floats.
-    if not (boundless or (type(most) is int and 1 <= most <= MOST_SLOTS)):
-        allowed = "an int >= 1 (below 2**63)"
-        allowed += ", or math.inf on a keyed type" if policy.keyed else ""
-        raise UsageError(
-            f"Resize(max_size=...) of {policy.name!r} takes {allowed}; got {shown(most)}"
-        )
-    ceiling = 0 if policy.keyed else most if budget is None else min(most, budget.limit)
-    if type(floor) is not int or not 0 <= floor <= ceiling:
-        raise UsageError(
-            f"Resize(min_idle=...) of {policy.name!r} takes an int from 0 to {ceiling:g} (its "
-            f"max_size or budget; 0 on a keyed type); got {shown(floor)}"
-        )
-
-
-MOST_SLOTS = 2**63 - 1
-MOST_PRIORITY = 9
-
-
-def check_priority(priority: Any) -> None:
-    """Refuse what is no priority."""
-    whole = isinstance(priority, int) and not isinstance(priority, bool)
-    if priority is None or (whole and -MOST_PRIORITY <= priority <= MOST_PRIORITY):
-        return
-    # A str by its type only: what is given by mistake may be a secret.
-    given = "a str" if isinstance(priority, str) else shown(priority)
-    raise UsageError(
-        f"priority={given} is refused: it must be an int from {-MOST_PRIORITY} to "
-        f"{MOST_PRIORITY}, or None for the spec's"
-    )
-
-
-def check_id(resource_id: Any, type_name: str, *, bare: bool) -> None:
-    """Refuse an id that is not `type:name`, or the bare type name where that is allowed."""
-    given = repr(resource_id)
-    if isinstance(resource_id, str):
-        name, _, rest = resource_id.partition(":")
-        if name == type_name and (rest or (bare and resource_id == name)):
-            return
-    raise InvalidResourceId(
-        f"{given} is not an id of {type_name!r}: it must be '{type_name}:<name>'"
-    )
-
-
-def keywords_refused(name: str, arguments: dict[str, Any]) -> KeywordsRefused:
-    """Return the error for keywords on a pooled type."""
-    return KeywordsRefused(
-        f"{name!r} is a pooled type: its resources are interchangeable, so acquire takes no "
-        f"keywords of its own (given: {', '.join(sorted(arguments))}); declare it keyed=True to "
-        "pass keywords to the factory"
-    )
+    def _refusal(self, _message: Any) -> str:
+        """Return why the actor must not be sent this, empty if it may be."""
+        return ""

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import inspect
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 # be started there. If the loop lives on, it follows after this many seconds.
 AFTERLIFE = 0.1
 
+REMEMBERED = 5  # failures of hooks
+
 
 class Hooks:
     """The hooks of one resource type, and the tasks they run in."""
@@ -45,7 +48,8 @@ class Hooks:
     ) -> None:
         self.spec = spec
         self.workers = Workers(spec.name)
-        self.last_error = ""  # for the tree
+        # For the tree: when, which hook, why.
+        self.last_errors: deque[tuple[float, str, str]] = deque(maxlen=REMEMBERED)
         self._loop = loop
         self._context = context
         self._report = report
@@ -268,7 +272,7 @@ class Hooks:
         if error is not None:
             # What we cancelled ended so because its deadline had passed, or because we stop.
             text = "cancelled by us, out of time" if run.stopped else describe(error)
-            self.last_error = f"{hook}: {text}"
+            self.last_errors.append((self._loop.time(), hook, text))
             say(self._loop, "%s of %s#%d failed: %s", hook, self.spec.name, number, text)
         if entry.worker is not None and (hook == "close" or (hook == "open" and error is not None)):
             entry.worker.stop()

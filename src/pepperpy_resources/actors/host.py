@@ -18,10 +18,14 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from pepperpy_resources.actors.reply import Failure, Promise, Reply
+from pepperpy_resources.actors.watching import DeadLetters, Down, Watch
+from pepperpy_resources.clock import now_of
+from pepperpy_resources.core.kinship import Exit, ExitKind
 from pepperpy_resources.errors import ActorDead, WrongLoop
 
 if TYPE_CHECKING:
     from pepperpy_resources.actors.base import LoopActor
+    from pepperpy_resources.actors.turn import Turn
 
 ENDS_PROGRAMS = (KeyboardInterrupt, SystemExit)
 
@@ -35,6 +39,12 @@ ASK: Any = object()
 
 # What a turn returns when the answer comes later, to the reply it was given.
 LATER: Any = object()
+
+# What `deliver` returns for a tell that has become a dead letter.
+REFUSED: Any = object()
+
+# A queued message: what, who asked, and when it was queued.
+Letter = tuple[Any, "Reply[Any] | Promise | None", float]
 
 
 def describe(error: BaseException) -> str:
@@ -79,13 +89,16 @@ class Host:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.now = now_of(loop)
         self.thread = get_ident()  # where the loop runs
         self.free = self.thread  # 0 while a turn is on the stack
         self.is_running = loop.is_running
         self.ready: deque[Cell] = deque()  # one entry per queued message, of any cell
         self.scheduled = False
-        self.cells: list[Cell] = []
+        self.cells: dict[Cell, None] = {}  # of those that may be sent something
         self.on_host_stop: Callable[[], None] = lambda: None  # someone outside stopped an actor
+        self.dead_letters = DeadLetters(self)
+        self.abandoned = 0  # tasks of killed turns that have not ended yet
 
     def is_current_thread(self) -> bool:
         """Tell whether the caller runs on this host's loop right now."""
@@ -105,10 +118,17 @@ class Host:
             self.scheduled = False
             self.refuse_all()
 
+    def say(self, text: str, *args: object) -> None:
+        """Log from a plain callback of the loop; callable from any thread."""
+        try:
+            self.loop.call_soon_threadsafe(functools.partial(log.warning, text, *args))
+        except RuntimeError:  # the loop is closed
+            return
+
     def refuse_all(self) -> None:
         """Answer every queued question, for a loop that has ended."""
         self.ready.clear()
-        for cell in self.cells:
+        for cell in tuple(self.cells):
             cell.refuse_queued()
             cell.forsaken(cell.loop_ended(None))
 
@@ -127,15 +147,25 @@ class Host:
 class Cell:
     """The stable place of one actor: lanes, figures, and the current incarnation."""
 
-    def __init__(self, host: Host, path: str, on_crash: Callable[[Crashed], None]) -> None:
+    current: Turn | None = None  # of an actor whose turns may await
+    stuck_after = 1.0  # seconds after which a turn that still runs is called stuck
+
+    def __init__(
+        self,
+        host: Host,
+        path: str,
+        on_exit: Callable[[Cell, Exit], None],
+        on_started: Callable[[Cell], None] = lambda _: None,
+    ) -> None:
         self.host = host
-        host.cells.append(self)
+        host.cells[self] = None
         self.path = path
-        self.on_crash = on_crash
+        self.on_exit = on_exit  # an incarnation has ended by itself
+        self.on_started = on_started
         self.actor: LoopActor | None = None
         self.turn: Callable[[Any, Any], Any] = self.enqueue  # the actor's, while there is one
-        self.control: deque[tuple[Any, Reply[Any] | Promise | None]] = deque()
-        self.user: deque[tuple[Any, Reply[Any] | Promise | None]] = deque()
+        self.control: deque[Letter] = deque()
+        self.user: deque[Letter] = deque()
         # Set once nobody will serve this cell again: message -> its answer.
         self.epitaph: Callable[[Any], Any] | None = None
         # Answers those who wait for a later event, once there will be none.
@@ -143,10 +173,13 @@ class Cell:
         self.undo: Callable[[Reply[Any] | Promise, Any], Any] = nothing_to_undo
         self.status = "starting"
         self.incarnation = 0
+        self.since = host.now()  # when the current incarnation began
         self.messages = 0  # delivered, ever
         self.depth_high = 0  # the longest the user lane has been
         self.dead_letters = 0
-        self.last_exit: Crashed | None = None
+        self.late_replies = 0  # answers that nobody waited for any more
+        self.last_exit: Exit | None = None
+        self.watches: dict[Watch, None] = {}
 
     def __repr__(self) -> str:
         return f"<Cell {self.path} {self.status} incarnation={self.incarnation}>"
@@ -183,6 +216,7 @@ class Cell:
         if reply is None or answer is LATER:
             return
         if not reply.resolve(answer):
+            self.late_replies += 1
             self.withdrawn(reply, answer)
 
     def enqueue(self, message: Any, reply: Any) -> Any:
@@ -194,16 +228,20 @@ class Cell:
             answer = reply = Promise(self.host.loop.create_future())
         if self.epitaph is not None or self.host.loop.is_closed():
             self.refuse(message, reply)
-            return answer
-        self.user.append((message, reply))
+            return REFUSED if reply is None else answer
+        self.user.append((message, reply, self.host.now()))
         self.depth_high = max(self.depth_high, len(self.user))
         self.announce()
         self.refuse_if_ended()  # while we queued, if we are in another thread
         return answer
 
+    def notice(self, message: Any) -> None:
+        """Deliver what must not be lost to a full mailbox."""
+        self.deliver(message)
+
     def control_message(self, message: Any, reply: Reply[Any] | None = None) -> None:
         """Queue a message that goes before all user messages."""
-        self.control.append((message, reply))
+        self.control.append((message, reply, self.host.now()))
         self.announce()
 
     def announce(self) -> None:
@@ -218,7 +256,7 @@ class Cell:
         lane = self.control or self.user
         if self.actor is None or not lane:
             return
-        message, reply = lane.popleft()
+        message, reply, _ = lane.popleft()
         self.messages += 1
         self.host.free = 0
         try:
@@ -234,27 +272,32 @@ class Cell:
         """Make this incarnation the current one; what was queued meanwhile is its own now."""
         self.actor = actor
         self.turn = actor.turn
-        if self not in self.host.cells:
-            self.host.cells.append(self)
+        self.host.cells[self] = None
         self.incarnation += 1
+        self.since = self.host.now()
         self.epitaph = None
         self.status = "running"
+        self.resume()
+
+    def resume(self) -> None:
+        """See to what is queued already."""
         self.host.ready.extend([self] * (len(self.control) + len(self.user)))
         if self.host.ready and self.host.free:
             self.host.schedule()
 
     def crashed(self, message: Any, reply: Any, error: BaseException) -> Any:
         """Take a failed incarnation out and tell the supervisor; return the asker's answer."""
-        actor = self.leave()
+        actor, kind = self.actor, type(message).__name__
+        exit_ = Exit(ExitKind.FAILURE, describe(error), error, kind, self.host.now())
+        self.leave(exit_)
         self.status = "restarting"
-        crash = self.last_exit = Crashed(self, error, type(message).__name__)
         text = "%s crashed in %s"
-        say(self.host.loop, text, self.path, crash.message, level=logging.ERROR, error=error)
+        say(self.host.loop, text, self.path, kind, level=logging.ERROR, error=error)
         answer: Any = Failure(self.crash_error(error))
         if actor is not None:
             answer = actor.reconcile(message, reply, answer)
         raise_outside(self.host.loop, error)
-        self.on_crash(crash)
+        self.on_exit(self, exit_)
         return answer
 
     def crash_error(self, error: BaseException) -> BaseException:
@@ -265,19 +308,41 @@ class Cell:
 
     def end(self, status: str, epitaph: Callable[[Any], Any]) -> None:
         """End for good: every message from now on is answered by `epitaph`."""
-        self.leave()
+        self.leave(Exit(ExitKind.SHUTDOWN, status, at=self.host.now()))
         self.status = status
         self.epitaph = epitaph
+        self._tell_watchers(self.ended_by())
         self.refuse_queued()
-        if self in self.host.cells:
-            self.host.cells.remove(self)
+        self.host.cells.pop(self, None)
 
-    def leave(self) -> LoopActor | None:
-        """Take the current incarnation out of service and return it."""
+    def leave(self, exit_: Exit) -> None:
+        """Take the current incarnation, if there is one, out of service; watchers are told."""
         actor, self.actor, self.turn = self.actor, None, self.enqueue
-        if actor is not None:
-            actor.unregister()
-        return actor
+        if actor is None:
+            return
+        self.last_exit = exit_
+        actor.unregister()
+        self._tell_watchers(exit_)
+
+    def _tell_watchers(self, exit_: Exit) -> None:
+        watches, self.watches = self.watches, {}
+        for watch in watches:
+            watch.fire(exit_)
+
+    def watch(self, tell: Callable[[Down], object]) -> Watch:
+        """Tell, once, when the current incarnation ends, or the next one while there is none.
+
+        At once if there will be none any more.
+        """
+        watch = Watch(self, tell)
+        self.watches[watch] = None
+        if self.epitaph is not None:
+            self._tell_watchers(self.ended_by())
+        return watch
+
+    def ended_by(self) -> Exit:
+        """Return how the last incarnation ended."""
+        return self.last_exit or Exit(ExitKind.NORMAL, "never started", at=self.host.now())
 
     def refuse_if_ended(self) -> None:
         """Refuse what is queued if nobody will ever handle it."""
@@ -285,19 +350,20 @@ class Cell:
             self.refuse_queued()
 
     def refuse_queued(self) -> None:
-        """Answer everything that is still queued."""
+        """Answer everything that is still queued; our own control messages are dropped."""
         for lane in (self.control, self.user):
             while True:
                 try:
-                    message, reply = lane.popleft()
+                    message, reply, _ = lane.popleft()
                 except IndexError:  # empty, perhaps just emptied by another thread
                     break
-                self.refuse(message, reply)
+                if lane is self.user or reply is not None:
+                    self.refuse(message, reply)
 
     def refuse(self, message: Any, reply: Reply[Any] | Promise | None) -> None:
         """Answer a message nobody will handle; a tell becomes a dead letter."""
         if reply is None:
-            self.dead_letters += 1
+            self.host.dead_letters.add(self, message, f"it is {self.status}")
             return
         epitaph = self.epitaph or self.loop_ended
         reply.resolve(epitaph(message))
@@ -334,18 +400,3 @@ class Cell:
 def nothing_to_undo(_reply: Reply[Any] | Promise, _answer: Any) -> Any:
     """Return the message that undoes a withdrawn question: None, for most actors."""
     return None
-
-
-class Crashed:
-    """How an incarnation ended: which cell, the error, and the type of the fatal message."""
-
-    __slots__ = ("cell", "error", "message")
-
-    def __init__(self, cell: Cell, error: BaseException, message: str) -> None:
-        self.cell = cell
-        self.error = error
-        self.message = message
-
-    def describe(self) -> str:
-        """Return how it ended, in one line."""
-        return f"{describe(self.error)} in {self.message}"

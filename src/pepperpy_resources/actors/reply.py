@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import msgspec
 import pykka
 
+from pepperpy_resources.actors.turn import running_turn
 from pepperpy_resources.clock import monotonic
 from pepperpy_resources.errors import ActorDead, AskTimeout, ResourceError, WouldBlock
 
@@ -58,6 +59,11 @@ class Promise(msgspec.Struct, eq=False):
     def withdrawn(self) -> bool:
         """True once nobody waits for the answer any more."""
         return self.future.cancelled()
+
+    @property
+    def pending(self) -> bool:
+        """True until it is answered or withdrawn."""
+        return not self.future.done()
 
     def resolve(self, answer: Any) -> bool:
         """Answer; return False if nobody can take it any more."""
@@ -125,6 +131,11 @@ class Reply(pykka.Future[T], Generic[T]):
         self._wake()
         return True
 
+    @property
+    def pending(self) -> bool:
+        """True until it is answered or withdrawn."""
+        return self._state is PENDING
+
     def _wake(self) -> None:
         """Let everyone see that the state has changed."""
         if self._event is not None:
@@ -134,8 +145,12 @@ class Reply(pykka.Future[T], Generic[T]):
 
     def set(self, value: Any = None) -> None:
         """Answer with a value (pykka's interface); raises `queue.Full` if answered before."""
-        if not self.resolve(value) and self._state is not WITHDRAWN:
+        if self.resolve(value):
+            return
+        if self._state is not WITHDRAWN:
             raise queue.Full
+        if self.cell is not None:
+            self.cell.late_replies += 1
 
     def set_exception(
         self,
@@ -210,11 +225,23 @@ class Reply(pykka.Future[T], Generic[T]):
                     self._waiters += (waiter,)
             if pending:
                 try:
-                    yield from waiter
+                    yield from self._awaited(waiter)
                 except BaseException:
                     self._leave(waiter)
                     raise
         return self._take()
+
+    def _awaited(self, waiter: asyncio.Future[None]) -> Generator[Any, None, None]:
+        """Wait; the turn that does is known to wait for it, so that cycles are found."""
+        turn = running_turn()
+        if turn is None:
+            yield from waiter
+            return
+        turn.waits_for(self)
+        try:
+            yield from waiter
+        finally:
+            turn.waits.remove(self)
 
     async def _await_special(self) -> T:
         if self._derivation is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import logging
 import math
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from pepperpy_resources.actors.base import LoopActor
 from pepperpy_resources.actors.budget import BudgetActor, Leave
-from pepperpy_resources.actors.host import Cell, Crashed, Host, say
+from pepperpy_resources.actors.family_actor import FamilyActor, News
+from pepperpy_resources.actors.host import Cell, Host, say
 from pepperpy_resources.actors.janitor import Janitor, TypesChanged
 from pepperpy_resources.actors.metrics import MetricsActor
 from pepperpy_resources.actors.owners import LOOK_EVERY, deadlocked, report_deadlock
@@ -23,6 +23,16 @@ from pepperpy_resources.actors.resource_event import What
 from pepperpy_resources.actors.type_state import TypeState
 from pepperpy_resources.actors.watchdog import Watchdog
 from pepperpy_resources.actors.watchers import Watchers
+from pepperpy_resources.core import family_events as on
+from pepperpy_resources.core.family import Child as FamilyChild
+from pepperpy_resources.core.family import Family, Phase
+from pepperpy_resources.core.kinship import (
+    BudgetScope,
+    ChildPolicy,
+    Exit,
+    ExitKind,
+    FamilyPolicy,
+)
 from pepperpy_resources.core.policy import Budget, Intensity
 from pepperpy_resources.core.restart import RestartLog
 from pepperpy_resources.errors import ActorDead, ManagerStopped
@@ -32,21 +42,27 @@ if TYPE_CHECKING:
 
 REVIVE_AFTER = 30.0  # seconds until a parked child is tried again
 SYSTEM_INTENSITY = Intensity()
+POLICY = FamilyPolicy(budget_scope=BudgetScope.CHILD, revive_after=REVIVE_AFTER)
 # A colon, because no resource type can be named so.
 METRICS, JANITOR = ":metrics", ":janitor"
 
 
-class ChildCrashed(msgspec.Struct, frozen=True):
-    """An incarnation of this child has failed."""
-
-    path: str
-    error: BaseException
-
-
-class StartChild(msgspec.Struct, frozen=True):
+class AddChild(msgspec.Struct, frozen=True):
     """Start a child in its cell."""
 
     path: str
+
+
+class ForgetChild(msgspec.Struct, frozen=True):
+    """A child has been ended for good."""
+
+    path: str
+
+
+class ParkAgain(msgspec.Struct, frozen=True):
+    """The incarnation that was to shut a parked type has crashed."""
+
+    effect: on.Park
 
 
 class Revive(msgspec.Struct, frozen=True):
@@ -62,9 +78,7 @@ class Child:
         self.cell = cell
         self.start = start
         self.log = RestartLog(intensity)
-        self.started_at = cell.host.loop.time()
         self.state: TypeState | None = None  # of a resource type
-        self.revival: asyncio.TimerHandle | None = None
 
 
 class Root:
@@ -75,7 +89,7 @@ class Root:
         host: Host,
         context: Context,
         cleanup_interval: float,
-        on_failed: Callable[[Crashed], None],
+        on_failed: Callable[[Exit], None],
         watchers: Watchers,
     ) -> None:
         self.host = host
@@ -85,7 +99,9 @@ class Root:
         self.watchdog = Watchdog()
         self.watchers = watchers
         watchers.serve(host, self.types)
-        self.cell = Cell(host, "root", on_failed)
+        self._on_failed = on_failed
+        self._log = RestartLog(SYSTEM_INTENSITY)  # of the root itself
+        self.cell = Cell(host, "root", self._crashed)
         RootSupervisor.launch(self.cell, self)
         self._add(METRICS, lambda cell: MetricsActor.launch(cell, self))
         self._cleanup_interval = cleanup_interval
@@ -99,10 +115,10 @@ class Root:
     def _add(
         self, path: str, launch: Callable[[Cell], Any], intensity: Intensity = SYSTEM_INTENSITY
     ) -> Child:
-        cell = Cell(self.host, path, self._child_crashed)
+        cell = Cell(self.host, path, lambda _cell, _exit: None)
         child = Child(cell, lambda: launch(cell), intensity)
         self.children[path] = child
-        self.cell.control_message(StartChild(path))
+        self.cell.control_message(AddChild(path))
         return child
 
     def add_type(self, spec: ResourceSpec[Any]) -> TypeState:
@@ -188,23 +204,41 @@ class Root:
         if janitor is not None:
             janitor.cell.deliver(TypesChanged())
 
-    def _child_crashed(self, crash: Crashed) -> None:
-        path = crash.cell.path
-        self.watchers.tell_of_type(path, What.CRASHED, crash.error, crash.message)
-        if self.cell.actor is not None:
-            self.cell.control_message(ChildCrashed(path, crash.error))
+    def _crashed(self, _cell: Cell, exit_: Exit) -> None:
+        """Give the root a new incarnation, which takes the children over; or give up."""
+        if self._log.permits(self.host.now()):
+            RootSupervisor.launch(self.cell, self)
+        else:
+            self.cell.status = "failed"
+            self._on_failed(exit_)
+
+    def child_exited(self, family: Family, number: int, cell: Cell, exit_: Exit) -> None:
+        """Pass a crash on to the root; decide here once there is no root any more."""
+        path = cell.path
+        self.watchers.tell_of_type(path, What.CRASHED, exit_.error, exit_.message)
+        if self.cell.status != "failed":
+            self.cell.control_message(News(family, on.Exited(path, number, exit_)))
             return
         child = self.children.get(path)
-        if child is not None and child.log.permits(self.host.loop.time()):
+        if child is not None and child.log.permits(self.host.now()):
             child.start()
             self.watchers.tell_of_type(path, What.RESTARTED)
         elif child is not None:
-            child.cell.end("failed", lambda _: Failure(child.cell.crash_error(crash.error)))
-            if child.state is not None:
-                self.watchers.tell_of_type(path, What.PARKED, crash.error)
-                child.state.parked = crash.error
-                child.state.give_up()
-                self.leave_budget(child.state)
+            self.give_up(child, exit_)
+
+    def give_up(self, child: Child, exit_: Exit) -> None:
+        """Serve nobody at this child any more: it cannot even be shut in order."""
+        state, cell = child.state, child.cell
+        error = exit_.error or ActorDead(exit_.reason)
+        if state is None:
+            cell.end("failed", lambda _: Failure(cell.crash_error(error)))
+            return
+        if state.parked is None:
+            self.watchers.tell_of_type(cell.path, What.PARKED, error)
+            state.parked = error
+        cell.end("failed", state.last_word)
+        state.give_up()
+        self.leave_budget(state)
 
     def carry_on(self) -> None:
         """Restart who is down once the root has failed: the stop that follows needs them."""
@@ -214,9 +248,11 @@ class Root:
 
     def end_child(self, child: Child) -> None:
         """Stop a child for good; late releases are no errors, everything else is refused."""
+        self._end_child(child)
+        self.cell.control_message(ForgetChild(child.cell.path))
+
+    def _end_child(self, child: Child) -> None:
         path = child.cell.path
-        if child.revival is not None:
-            child.revival.cancel()
         if child.state is not None:
             child.state.disarm()
 
@@ -232,81 +268,118 @@ class Root:
     def end(self) -> None:
         """Stop all children in reverse order of their start, then the root."""
         for child in reversed(self.children.values()):
-            self.end_child(child)
+            self._end_child(child)
         for state in self.types.values():
             state.hooks.workers.stop()
         self.watchdog.end()
         self.cell.end("stopped", lambda _: Failure(ManagerStopped("the manager is stopped")))
 
 
-class RootSupervisor(LoopActor):
+class RootSupervisor(FamilyActor):
     """one_for_one, with a restart budget for each child: one hopeless child fails alone."""
 
     handlers: ClassVar[dict[type[Any], str]] = {
-        StartChild: "start_child",
-        ChildCrashed: "child_crashed",
+        News: "news",
+        AddChild: "add_child",
+        ForgetChild: "forget_child",
+        ParkAgain: "park_again",
         Revive: "revive",
     }
 
     def __init__(self, cell: Cell, root: Root) -> None:
-        super().__init__(cell)
+        super().__init__(cell, Family(POLICY))
         self.root = root
 
-    def start_child(self, message: StartChild, _reply: Any) -> None:
-        """Start a child's next incarnation."""
-        child = self.root.children.get(message.path)
-        if child is not None and child.cell.actor is None:
-            child.started_at = self.cell.host.loop.time()
-            child.start()
+    def on_start(self) -> None:
+        """Take over the children there are; those that crashed meanwhile are restarted."""
+        self.happen(on.Begin())
+        for path, child in self.root.children.items():
+            if child.cell.incarnation and child.cell.epitaph is None:
+                self._adopt(path, child)
 
-    def child_crashed(self, message: ChildCrashed, reply: Any) -> None:
-        """Restart the child while its budget lasts, park it when it is spent."""
+    def add_child(self, message: AddChild, _reply: Any) -> None:
+        """Start a child's first incarnation."""
         child = self.root.children.get(message.path)
-        if child is None or child.cell.actor is not None:
-            return
-        if child.state is not None and child.state.parked is not None:
-            self.park(child, message.error)
-        elif child.log.permits(self.cell.host.loop.time()):
-            self.start_child(StartChild(message.path), reply)
-            self.root.watchers.tell_of_type(message.path, What.RESTARTED)
-        else:
-            self.park(child, message.error)
+        if child is not None and message.path not in self.family.children:
+            self._adopt(message.path, child)
 
-    def park(self, child: Child, error: BaseException) -> None:
-        """Give the child up: deny its tickets, close its resources, try again later."""
-        path = child.cell.path
-        text = "%s is parked: it crashed too often"
-        say(self.cell.host.loop, text, path, level=logging.ERROR)
+    def _adopt(self, path: str, child: Child) -> None:
+        number, up = child.cell.incarnation, child.cell.actor is not None
+        if up:
+            self.attend(child.cell, path, number)
+        self.happen(on.Adopt(ChildPolicy(path), number, up))
+        self.family.children[path].log = child.log
+
+    def attend(self, child: Cell, name: str, number: int) -> None:
+        """Hear of the end of an incarnation by way of `Root`, which outlives this one."""
+        super().attend(child, name, number)
+        child.on_exit = functools.partial(self.root.child_exited, self.family, number)
+
+    def launch_child(self, effect: on.Launch) -> None:
+        """Start an incarnation of a child; a parked type gets a new life."""
+        path = effect.id
+        child = self.root.children[path]
         state = child.state
-        if state is not None and state.parked is None:
-            self.root.watchers.tell_of_type(path, What.PARKED, error)
-        if state is None:
-            child.cell.end("failed", lambda _: Failure(child.cell.crash_error(error)))
-        elif state.shuttable():
-            state.parked = state.parked or error
-            child.start()  # one more incarnation, which only shuts down
-            child.cell.status = "failed"
-        else:
-            child.cell.end("failed", state.last_word)
-            state.give_up()
-            self.root.leave_budget(state)
-        if child.revival is None:
-            child.revival = self.cell.host.loop.call_later(
-                REVIVE_AFTER, self.cell.deliver, Revive(path)
-            )
+        if state is not None and state.parked is not None:
+            state.parked = None
+            state.shutdowns = 0
+            child.cell.leave(Exit(ExitKind.SHUTDOWN, "revived", at=self.cell.host.now()))
+            self.root.watchers.tell_of_type(path, What.REVIVED)
+        elif child.cell.incarnation:
+            self.root.watchers.tell_of_type(path, What.RESTARTED)
+        self.attend(child.cell, path, effect.number)
+        child.start()
+
+    def park(self, effect: on.Park) -> None:
+        """Give the child up: deny its tickets, close its resources."""
+        child, error = self.root.children[effect.id], effect.exit.error
+        text = "%s is parked: it crashed too often"
+        say(self.cell.host.loop, text, effect.id, level=logging.ERROR)
+        state = child.state
+        if state is None or not state.shuttable():
+            self.root.give_up(child, effect.exit)
+            return
+        if state.parked is None:
+            self.root.watchers.tell_of_type(effect.id, What.PARKED, error)
+            state.parked = error or ActorDead(effect.exit.reason)
+        child.cell.on_exit = functools.partial(self._crashed_parked, effect)
+        child.start()  # one more incarnation, which only shuts down
+        child.cell.status = "failed"
+
+    def _crashed_parked(self, effect: on.Park, cell: Cell, exit_: Exit) -> None:
+        """Hear that not even shutting down worked."""
+        self.root.watchers.tell_of_type(cell.path, What.CRASHED, exit_.error, exit_.message)
+        self.cell.control_message(ParkAgain(effect))
+
+    def park_again(self, message: ParkAgain, _reply: Any) -> None:
+        """Park once more who crashed while it was parked."""
+        child = self.family.children.get(message.effect.id)
+        if child is not None and child.phase is Phase.PARKED:
+            self.park(message.effect)
+
+    def forget_child(self, message: ForgetChild, _reply: Any) -> None:
+        """Strike out a child that has been ended."""
+        child = self.family.children.get(message.path)
+        if child is not None:
+            self.happen(on.TerminateChild(message.path))
+            exit_ = Exit(ExitKind.SHUTDOWN, at=self.cell.host.now())
+            self.happen(on.Exited(message.path, child.number, exit_))
+            self.happen(on.DeleteChild(message.path))
 
     def revive(self, message: Revive, _reply: Any) -> None:
         """Start a parked child anew, with its whole budget."""
-        child = self.root.children.get(message.path)
-        if child is None or child.cell.status != "failed":
-            return
-        if child.revival is not None:
-            child.revival.cancel()
-            child.revival = None
-        child.log.clear()
-        if child.state is not None:
-            child.state.parked = None
-            child.state.shutdowns = 0
-        self.root.watchers.tell_of_type(message.path, What.REVIVED)
-        child.cell.leave()
-        child.start()
+        child = self.family.children.get(message.path)
+        if child is not None and child.phase is Phase.PARKED:
+            self.happen(on.RestartChild(message.path))
+
+    def tell_to_stop(self, effect: on.Tell) -> None:
+        """Do nothing: who is forgotten has been ended already."""
+
+    def kill_child(self, effect: on.Kill) -> None:
+        """Do nothing: a synchronous turn cannot be killed, and starts at once."""
+
+    def settled(self, name: str, child: FamilyChild | None) -> None:
+        """Do nothing: who ends a child answers for it."""
+
+    def all_down(self, effect: on.AllDown) -> None:
+        """Do nothing: the root ends with its manager."""

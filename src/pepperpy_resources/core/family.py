@@ -62,6 +62,7 @@ class Mode(StrEnum):
 
 # move -> from -> to. A move that a row does not name is a bug of ours and raises `KeyError`.
 TRANSITIONS: dict[str, dict[Phase, Phase]] = {
+    "adopt": {Phase.DOWN: Phase.UP},
     "launch": {Phase.DOWN: Phase.STARTING},
     "up": {Phase.STARTING: Phase.UP},
     "tell": {Phase.STARTING: Phase.STOPPING, Phase.UP: Phase.STOPPING},
@@ -171,6 +172,13 @@ class Family:
         every = self.policy.strategy is Strategy.ONE_FOR_ALL
         others = (other for other in self.children.values() if other is not child)
         return [other for other in others if every or other.order > child.order]
+
+    def tickets(self) -> list[Any]:
+        """Return every ticket that is not answered yet."""
+        lists = [self.stoppers]
+        for child in self.children.values():
+            lists += [child.starters, child.enders]
+        return [ticket for tickets in lists for ticket in tickets]
 
     def left(self, child: Child, now: float | None = None) -> int | None:
         """Return how many more failures would be answered by a restart; None: any number.

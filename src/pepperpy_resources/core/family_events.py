@@ -18,6 +18,14 @@ class Begin(FamilyEvent, frozen=True):
     """Start the children, in order, each once the one before it is up."""
 
 
+class Adopt(FamilyEvent, frozen=True):
+    """Take a child in that is there already: running as this incarnation, or to be started."""
+
+    child: ChildPolicy
+    number: int = 0
+    up: bool = False
+
+
 class Started(FamilyEvent, frozen=True):
     """This incarnation of a child is up."""
 

@@ -40,6 +40,20 @@ def end(family: Family, exit_: Exit) -> None:
             fail_starters(family, child, NOT_STARTED)
 
 
+def adopt(family: Family, event: on.Adopt, _ticket: Any) -> None:
+    """Take in a child as it is; its failures to come count from now on."""
+    if event.child.id in family.children or family.mode in (Mode.STOPPING, Mode.ENDED):
+        family.stale += 1
+        return
+    child = family.add(event.child)
+    child.number = max(child.number, event.number)
+    child.born = event.number > 0
+    if event.up:
+        family.move(child, "adopt")
+        child.up_since = family.now
+        child.coming = False
+
+
 def started(family: Family, event: on.Started, _ticket: Any) -> None:
     """A child is up; whoever asked for it is told.
 
@@ -99,7 +113,7 @@ def start_failed(family: Family, child: Child, exit_: Exit) -> None:
 
     A restart that fails counts as a failure of the child, as in OTP.
     """
-    if child.starters:
+    if child.starters or child.added:
         child.coming = False
         fail_starters(family, child, exit_)
         if child.added or not is_kept(family, child):
@@ -200,7 +214,7 @@ def start_child(family: Family, event: on.StartChild, ticket: Any) -> None:
         return
     child = family.add(event.child)
     child.added = True
-    child.starters.append(ticket)
+    await_start(child, ticket)
 
 
 def restart_child(family: Family, event: on.RestartChild, ticket: Any) -> None:
@@ -208,6 +222,12 @@ def restart_child(family: Family, event: on.RestartChild, ticket: Any) -> None:
     child = idle_child(family, event.id, ticket)
     if child is not None:
         revive(family, child)
+        await_start(child, ticket)
+
+
+def await_start(child: Child, ticket: Any) -> None:
+    """Answer this ticket once the child is up or has failed to be."""
+    if ticket is not None:
         child.starters.append(ticket)
 
 
@@ -329,6 +349,7 @@ def fail_starters(family: Family, child: Child, exit_: Exit) -> None:
 
 HANDLERS: dict[type[on.FamilyEvent], Callable[[Family, Any, Any], None]] = {
     on.Begin: begin,
+    on.Adopt: adopt,
     on.Started: started,
     on.Exited: exited,
     on.StartChild: start_child,

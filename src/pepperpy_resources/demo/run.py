@@ -29,7 +29,7 @@ from pepperpy_resources.demo.prepare import prepare
 from pepperpy_resources.demo.report import table, verdict
 from pepperpy_resources.demo.screen import Screen
 from pepperpy_resources.errors import ResourceError
-from pepperpy_resources.observe.tree import Node
+from pepperpy_resources.observe.node import Node
 
 _CLOSE_TIMEOUT = 0.5  # short, because the demo waits for closes that hang
 _FINISH_TIMEOUT = 5.0  # for the leases under way when the load is over

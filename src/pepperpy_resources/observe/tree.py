@@ -1,86 +1,37 @@
-"""The supervision tree as data, text and JSON. Built from what is there; asks nobody."""
+"""Builds supervision trees out of what is there: no actor is asked, none is kept waiting.
+
+Callable from any thread: what the loop changes meanwhile is copied in one step of the interpreter,
+or read again (`loops.attempt`).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from pepperpy_resources.actors.blame import failure
-from pepperpy_resources.actors.host import Cell, describe
-from pepperpy_resources.actors.refusals import owner_name, where
-from pepperpy_resources.core.snapshot import PoolSnapshot, snapshot
+from pepperpy_resources.actors.supervisor import GRACE, Gone, SupervisorCell
+from pepperpy_resources.core.family import Child, Family, Mode
+from pepperpy_resources.observe.cells import (
+    Standing,
+    cell_node,
+    exit_node,
+    family_of,
+    standing_of,
+)
+from pepperpy_resources.observe.node import Node
+from pepperpy_resources.observe.types import type_node
 
 if TYPE_CHECKING:
-    from pepperpy_resources.actors.root import Child, Root
-    from pepperpy_resources.actors.type_state import TypeState
+    from pepperpy_resources.actors.host import Cell
+    from pepperpy_resources.actors.root import Child as RootChild
+    from pepperpy_resources.actors.root import Root
+
+KINDS = {":metrics": "MetricsActor", ":janitor": "Janitor"}
+BUDGET = ":budget:"
+# What a supervisor does while it has not all its children, or will have none.
+MODES = {Mode.NEW: "starting", Mode.STARTING: "starting", Mode.STOPPING: "stopping"}
 
 
-class LeaseNode(msgspec.Struct, frozen=True):
-    """One live lease; `age` in seconds."""
-
-    resource_id: str
-    age: float
-    owner: str
-    site: str
-
-
-class DependencyNode(msgspec.Struct, frozen=True):
-    """One type that another depends on; `down` is its last failure, empty while it serves."""
-
-    name: str
-    down: str = ""
-
-
-class TypeNode(msgspec.Struct, frozen=True):
-    """What a resource type's node shows beyond any actor's; ages in seconds."""
-
-    max_size: float | None  # None: no limit
-    budget: str  # its name, "" without one
-    permits: int | None  # what the budget has allotted
-    slots: dict[str, int]
-    leases: list[LeaseNode]
-    waiting: int
-    oldest_wait: float
-    opened: int
-    closed: int
-    acquired: int
-    overdue: int
-    leaked: int
-    suspended: bool
-    abandoned_threads: int  # at work on a hook that is past its deadline
-    last_error: str
-    depends_on: list[DependencyNode] = []
-
-
-class Node(msgspec.Struct, frozen=True):
-    """One node of the tree."""
-
-    path: str
-    kind: str
-    status: str
-    restarts: int = 0
-    restarts_left: int | None = None
-    uptime: float = 0.0  # seconds since the current incarnation was started
-    incarnation: int = 0
-    messages: int = 0
-    mailbox: int = 0
-    mailbox_high: int = 0
-    dead_letters: int = 0
-    last_exit: str = ""
-    resources: TypeNode | None = None
-    children: list[Node] = []
-
-    def render(self, *, leases: int = 3) -> str:
-        """Return the tree as text, with at most `leases` leases of each type."""
-        return "\n".join(lines(self, "", "", leases))
-
-    def to_json(self) -> str:
-        """Return the tree as JSON."""
-        return msgspec.json.encode(self).decode()
-
-    def __str__(self) -> str:
-        return self.render()
+# -- a manager
 
 
 def build_tree(name: str, status: str, root: Root | None) -> Node:
@@ -91,142 +42,90 @@ def build_tree(name: str, status: str, root: Root | None) -> Node:
 
 def root_node(root: Root) -> Node:
     """Return the root supervisor and everything below it."""
-    children = [child_node(child) for child in tuple(root.children.values())]
-    return actor_node(root.cell, "RootSupervisor", children=children)
+    now, family = root.host.now(), family_of(root.cell)
+    return cell_node(
+        root.cell,
+        "RootSupervisor",
+        Standing(root.cell.status, restarts=max(0, root.cell.incarnation - 1)),
+        now,
+        family=family,
+        children=[
+            root_child(path, child, family, now) for path, child in tuple(root.children.items())
+        ],
+    )
 
 
-def child_node(child: Child) -> Node:
-    """Return one child of the root."""
-    now = child.cell.host.loop.time()
-    kinds = {":metrics": "MetricsActor", ":janitor": "Janitor"}
-    kind = "BudgetActor" if child.cell.path.startswith(":budget:") else "ResourceSupervisor"
-    state = child.state
-    return actor_node(
-        child.cell,
-        kinds.get(child.cell.path, kind),
+def root_child(path: str, child: RootChild, family: Family | None, now: float) -> Node:
+    """Return one child of the root: a resource type's supervisor, or one of our own actors."""
+    kind = KINDS.get(path) or ("BudgetActor" if path.startswith(BUDGET) else "ResourceSupervisor")
+    known, state = None if family is None else family.children.get(path), child.state
+    standing = Standing(
+        child.cell.status,
         restarts=child.log.total,
         restarts_left=child.log.left(now),
-        uptime=now - child.started_at,
-        resources=None if state is None else type_node(state, snapshot(state.pool, now)),
+        restart_in=standing_of(child.cell, known, family, now).restart_in,
+    )
+    resources = None if state is None else type_node(state, now)
+    return cell_node(child.cell, kind, standing, now, resources=resources)
+
+
+# -- a user's supervisor
+
+
+def supervisor_tree(name: str, cell: SupervisorCell | None) -> Node:
+    """Return the tree of one `Supervisor`."""
+    if cell is None:
+        return Node(path=name, kind="Supervisor", status="new")
+    return supervisor_node(cell, Standing(cell.status), cell.host.now())
+
+
+def supervisor_node(cell: SupervisorCell, standing: Standing, now: float) -> Node:
+    """Return a supervisor and everything below it."""
+    family = family_of(cell)
+    if standing.status == "running" and family is not None:
+        standing = Standing(MODES.get(family.mode, "running"), *standing[1:])
+    return cell_node(
+        cell, "Supervisor", standing, now, family=family, children=below(cell, family, now)
     )
 
 
-def actor_node(
-    cell: Cell,
-    kind: str,
-    *,
-    restarts: int = 0,
-    restarts_left: int | None = None,
-    uptime: float = 0.0,
-    resources: TypeNode | None = None,
-    children: list[Node] | None = None,
-) -> Node:
-    """Return the node of one actor."""
+def below(cell: SupervisorCell, family: Family | None, now: float) -> list[Node]:
+    """Return the children in the order of their start, then those that are gone."""
+    places = dict(cell.places)
+    if family is None:  # between two incarnations
+        return [child_node(place, None, None, now) for place in places.values()]
+    children = dict(family.children)
+    nodes = [
+        unborn(cell, child) if place is None else child_node(place, child, family, now)
+        for child, place in ((child, places.get(name)) for name, child in children.items())
+    ]
+    gone = [x for x in tuple(cell.gone) if now - x.at <= GRACE and x.id not in children]
+    return nodes + [gone_node(cell, each, now) for each in gone]
+
+
+def child_node(cell: Cell, child: Child | None, family: Family | None, now: float) -> Node:
+    """Return a child where it lives, and everything below it."""
+    standing = standing_of(cell, child, family, now)
+    if isinstance(cell, SupervisorCell):
+        return supervisor_node(cell, standing, now)
+    spec: Any = None if child is None else child.spec
+    kind = type(cell.actor).__name__ if spec is None else spec.actor.__name__
+    return cell_node(cell, kind, standing, now)
+
+
+def unborn(cell: SupervisorCell, child: Child) -> Node:
+    """Return a child that has never been started."""
+    spec: Any = child.spec
+    kind = "Supervisor" if spec.supervises else spec.actor.__name__
+    return Node(f"{cell.path}/{spec.id}", kind, "starting" if child.coming else "stopped")
+
+
+def gone_node(cell: SupervisorCell, gone: Gone, now: float) -> Node:
+    """Return a child whose spec was dropped, and how it ended."""
+    failed = gone.exit is not None and gone.exit.abnormal
     return Node(
-        path=cell.path.lstrip(":"),
-        kind=kind,
-        status=cell.status,
-        restarts=restarts,
-        restarts_left=restarts_left,
-        uptime=uptime,
-        incarnation=cell.incarnation,
-        messages=cell.messages,
-        mailbox=len(cell.user) + len(cell.control),
-        mailbox_high=cell.depth_high,
-        dead_letters=cell.dead_letters,
-        last_exit="" if cell.last_exit is None else cell.last_exit.describe(),
-        resources=resources,
-        children=children or [],
+        f"{cell.path}/{gone.id}",
+        "Child",
+        "failed" if failed else "stopped",
+        last_exit=None if gone.exit is None else exit_node(gone.exit, now),
     )
-
-
-def type_node(state: TypeState, seen: PoolSnapshot) -> TypeNode:
-    """Return what is shown of one resource type."""
-    failures = {name: failure(below) for name, below in state.depends_on.items()}
-    return TypeNode(
-        max_size=None if seen.max_size == float("inf") else seen.max_size,
-        budget="" if state.spec.budget is None else state.spec.budget.name,
-        permits=None if seen.permits == float("inf") else int(seen.permits),
-        slots={state: n for state, n in seen.slots.items() if n},
-        leases=[
-            LeaseNode(
-                lease.resource_id,
-                lease.age,
-                "" if lease.owner is None else owner_name(lease.owner),
-                where(lease.site),
-            )
-            for lease in seen.leases
-        ],
-        waiting=len(seen.tickets),
-        oldest_wait=max((ticket.age for ticket in seen.tickets), default=0.0),
-        opened=seen.opened,
-        closed=seen.closed,
-        acquired=seen.acquired,
-        overdue=seen.overdue,
-        leaked=seen.leaked,
-        suspended=seen.suspended,
-        abandoned_threads=state.hooks.workers.abandoned,
-        last_error=state.hooks.last_error,
-        depends_on=[
-            DependencyNode(name, "" if error is None else describe(error))
-            for name, error in failures.items()
-        ],
-    )
-
-
-def lines(node: Node, lead: str, below: str, leases: int) -> list[str]:
-    """Return the lines of a node and all under it."""
-    text = [lead + headline(node)]
-    details = [] if node.resources is None else type_lines(node.resources, leases)
-    if node.last_exit:
-        details.append(f"last exit: {node.last_exit}")
-    bar = "│  " if node.children else "   "
-    text += [below + bar + detail for detail in details]
-    for child in node.children:
-        last = child is node.children[-1]
-        text += lines(
-            child, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  "), leases
-        )
-    return text
-
-
-def headline(node: Node) -> str:
-    """Return a node's first line."""
-    parts = [f"{node.kind} {node.path} [{node.status}]"]
-    if node.incarnation:
-        parts.append(f"messages {node.messages}")
-    if node.mailbox:
-        parts.append(f"mailbox {node.mailbox}")
-    if node.restarts_left is not None:
-        parts.append(f"restarts {node.restarts} (left {node.restarts_left})")
-        parts.append(f"up {node.uptime:.1f} s")
-    return "  ".join(parts)
-
-
-def type_lines(node: TypeNode, leases: int) -> list[str]:
-    """Return the lines about slots, queue and leases."""
-    limit = "no limit" if node.max_size is None else f"at most {node.max_size:g}"
-    if node.budget:
-        limit += f", {node.permits} now by budget {node.budget}"
-    slots = ", ".join(f"{n} {state}" for state, n in node.slots.items()) or "none"
-    text = [f"slots: {slots} ({limit}); opened {node.opened}, closed {node.closed}"]
-    queue = f"leases granted: {node.acquired}; waiting: {node.waiting}"
-    text.append(queue + (f" (oldest {node.oldest_wait:.3f} s)" if node.waiting else ""))
-    if node.suspended:
-        text.append("suspended: acquires wait until it is resumed")
-    if node.overdue or node.leaked:
-        text.append(f"leases overdue: {node.overdue}, leaked: {node.leaked}")
-    if node.depends_on:
-        needs = (f"{x.name} (down: {x.down})" if x.down else x.name for x in node.depends_on)
-        text.append(f"depends on: {', '.join(needs)}")
-    if node.abandoned_threads:
-        text.append(f"abandoned threads: {node.abandoned_threads}")
-    if node.last_error:
-        text.append(f"last error: {node.last_error}")
-    for lease in node.leases[:leases]:
-        holder = f" by {lease.owner}" if lease.owner else ""
-        site = f" at {lease.site}" if lease.site else ""
-        text.append(f"lease {lease.resource_id} {lease.age:.3f} s{holder}{site}")
-    if len(node.leases) > leases:
-        text.append(f"… and {len(node.leases) - leases} more leases")
-    return text

@@ -1,0 +1,376 @@
+"""The place of a user's actor: its turns may await, one at a time, each in a task of its own.
+
+Everything the actor's own code does is started from callbacks of the loop, never inside whoever
+sends it a message, and in the actor's own context. Control messages are obeyed beside a turn that
+awaits. An actor that does not end is killed: its task is cancelled and the incarnation abandoned,
+whether or not the task ever ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pepperpy_resources.actors.base import Begin, Crash, HostStop, InjectedCrash
+from pepperpy_resources.actors.host import (
+    ASK,
+    ENDS_PROGRAMS,
+    LATER,
+    REFUSED,
+    SLICE,
+    Cell,
+    Host,
+    describe,
+    raise_outside,
+    say,
+)
+from pepperpy_resources.actors.reply import Failure, Promise, Reply
+from pepperpy_resources.actors.turn import TURN, Turn
+from pepperpy_resources.actors.watching import Down
+from pepperpy_resources.core.kinship import Exit, ExitKind
+from pepperpy_resources.errors import ActorDead, MailboxFull
+
+if TYPE_CHECKING:
+    from pepperpy_resources.actors.actor import Actor
+
+# A turn cancelled by nobody of ours is cancelled because its loop ends, and one that raises what
+# ends programs ends it itself: its supervisor hears of it this many seconds later, if ever.
+AFTERLIFE = 0.1
+KEPT_REPLIES = 32  # replies kept for later turns, before the answered ones among them are dropped
+
+
+class StopNow(msgspec.Struct, frozen=True):
+    """End after the turn that runs, or in the user lane after everything before it."""
+
+    exit: Exit
+
+
+class OnStop(msgspec.Struct, frozen=True):
+    """The last turn of an incarnation: runs `on_stop`."""
+
+    exit: Exit
+
+
+class Raised:
+    """What a turn raised, passed on as a value: a task must not let it out to the loop."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+async def contained(work: Coroutine[Any, Any, Any]) -> Any:
+    """Return what the work returns, or a `Raised`."""
+    try:
+        return await work
+    except BaseException as error:
+        return Raised(error)
+
+
+class ActorCell(Cell):
+    """A cell whose actor's turns are run by callbacks and tasks of the loop."""
+
+    actor: Actor | None  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def __init__(self, host: Host, path: str, context: Context) -> None:
+        super().__init__(host, path, lambda _cell, _exit: None)
+        self.limit: int | None = None  # messages the user lane holds
+        self._base_context = context
+        self._context = context.copy()  # the incarnation's own
+        self._make: Callable[[], object] | None = None  # what is to be started soon
+        self._pumping = False
+        self._ending: Exit | None = None  # why it ends after the current turn
+        self._later: list[Reply[Any] | Promise] = []  # kept by the actor for later turns
+        self._zombies: set[asyncio.Task[Any]] = set()  # asyncio holds tasks weakly
+
+    # -- in
+
+    def deliver(self, message: Any, reply: Any = None) -> Any:
+        """Queue one message; returns as `Cell.deliver`, and `REFUSED` for a dead letter."""
+        return self.enqueue(message, reply)
+
+    def enqueue(self, message: Any, reply: Any) -> Any:
+        """Queue a message, unless `limit` messages are queued already."""
+        if self.limit is None or len(self.user) < self.limit or self.epitaph is not None:
+            return super().enqueue(message, reply)
+        if reply is None:
+            self.host.dead_letters.add(self, message, f"its mailbox holds {self.limit} already")
+            return REFUSED
+        full = Failure(
+            MailboxFull(
+                f"{self.path} has {self.limit} messages waiting, its max_mailbox: ask less often, "
+                "raise the limit, or let more actors share the work"
+            )
+        )
+        if reply is ASK:
+            return full
+        reply.resolve(full)
+        return LATER
+
+    def notice(self, message: Any) -> None:
+        """Queue what must not be lost, however full the mailbox is."""
+        super().enqueue(message, None)
+
+    def announce(self) -> None:
+        """See to it that the pump runs soon; callable from any thread."""
+        if self.actor is None or self._pumping:
+            return
+        self._pumping = True
+        loop = self.host.loop
+        if self.host.is_current_thread():
+            loop.call_soon(self._pump)
+            return
+        try:
+            loop.call_soon_threadsafe(self._pump)
+        except RuntimeError:  # the loop is closed: nothing will ever be handled again
+            self._pumping = False
+            self.host.refuse_all()
+
+    def _pump(self) -> None:
+        """Handle a bounded slice of what is queued, control lane first."""
+        self._pumping = False  # first: what is queued from now on announces itself
+        for _ in range(SLICE):
+            if self.actor is None:
+                return
+            if self.control:
+                self._obey(self.control.popleft()[0])
+            elif self.current is not None or not self.user:
+                return
+            else:
+                message, reply, _ = self.user.popleft()
+                self._handle(message, reply)
+        self.announce()
+
+    def _obey(self, message: Any) -> None:
+        if isinstance(message, Begin) and self.actor is not None:
+            self._run(message, None, self.actor.on_start)
+        elif isinstance(message, StopNow):
+            if self.current is not None and isinstance(self.current.message, Begin):
+                self.kill(message.exit)  # a start is broken off, not waited for
+            else:
+                self.stop_after_turn(message.exit)
+        elif isinstance(message, HostStop):
+            self.host.on_host_stop()
+
+    def _handle(self, message: Any, reply: Any) -> None:
+        actor = self.actor
+        if isinstance(message, StopNow):
+            self.stop_after_turn(message.exit)
+        elif isinstance(message, Down) and message.watch.over:
+            return  # the watch was cancelled meanwhile
+        elif isinstance(message, Crash):
+            turn = self.current = Turn(self, message, reply, self.host.now())
+            self._failed(turn, InjectedCrash("a crash was injected"))
+        elif actor is not None:
+            if isinstance(message, Down):
+                message.watch.over = True
+            self._run(message, reply, functools.partial(actor.receive, message, reply))
+
+    # -- turns
+
+    def _run(self, message: Any, reply: Any, call: Callable[[], Any]) -> None:
+        """Begin a turn; a coroutine it returns goes on in a task."""
+        turn = self.current = Turn(self, message, reply, self.host.now())
+        self.messages += 1
+        try:
+            answer = self._context.run(self._call, turn, call)
+        except BaseException as error:
+            self._failed(turn, error)
+            return
+        if self.current is not turn:  # killed by its own code
+            if asyncio.iscoroutine(answer):
+                answer.close()
+        elif asyncio.iscoroutine(answer):
+            # Not loop.create_task: an eager task factory would run it here.
+            name = f"{self.path}:{type(message).__name__}"
+            turn.task = asyncio.Task(
+                contained(answer), loop=self.host.loop, name=name, context=self._context
+            )
+            turn.task.add_done_callback(functools.partial(self._finished, turn))
+        else:
+            self._over(turn, answer)
+
+    def _call(self, turn: Turn, call: Callable[[], Any]) -> Any:
+        """Run the user's code; our own actors' turns wait until it returns (law 2)."""
+        TURN.set(turn)
+        host = self.host
+        before, host.free = host.free, 0
+        try:
+            return call()
+        finally:
+            host.free = before
+            if host.ready:
+                host.schedule()
+
+    def _finished(self, turn: Turn, task: asyncio.Task[Any]) -> None:
+        """Take the result of a turn that awaited."""
+        if self.current is not turn:
+            return  # abandoned: see `kill`
+        outcome = Raised(asyncio.CancelledError()) if task.cancelled() else task.result()
+        if isinstance(outcome, Raised):
+            self._failed(turn, outcome.error)
+        else:
+            self._over(turn, outcome)
+        self.announce()
+
+    def _over(self, turn: Turn, answer: Any) -> None:
+        turn.over, self.current = True, None
+        if answer is LATER and turn.reply is not None:
+            self._keep(turn.reply)
+        self.answered(turn.reply, answer)
+        if isinstance(turn.message, Begin):
+            self.status = "running"
+            self.on_started(self)
+        elif isinstance(turn.message, OnStop):
+            self._depart(turn.message.exit)
+            return
+        if self._ending is not None:
+            self._end_incarnation(self._ending)
+
+    def _keep(self, reply: Reply[Any] | Promise) -> None:
+        self._later.append(reply)
+        if len(self._later) > KEPT_REPLIES and len(self._later) & (len(self._later) - 1) == 0:
+            self._later = [kept for kept in self._later if kept.pending]
+
+    def _failed(self, turn: Turn, error: BaseException) -> None:
+        """End the incarnation whose turn raised; its supervisor decides what follows."""
+        if self.current is not turn:  # killed by its own code
+            return
+        turn.over, self.current = True, None
+        actor, kind = self.actor, phase_of(turn.message)
+        self.answered(turn.reply, Failure(self.crash_error(error)))
+        exit_ = Exit(ExitKind.FAILURE, describe(error), error, kind, self.host.now())
+        say(self.host.loop, "%s crashed in %s", self.path, kind, error=error)
+        if actor is not None and not isinstance(turn.message, (Begin, OnStop)):
+            self._tell_failure(actor, error)
+        raise_outside(self.host.loop, error)
+        ends = isinstance(error, ENDS_PROGRAMS)
+        ends = ends or (isinstance(error, asyncio.CancelledError) and turn.task is not None)
+        self._depart(exit_, delay=AFTERLIFE if ends else 0.0)
+
+    def _tell_failure(self, actor: Actor, error: BaseException) -> None:
+        """Run pykka's `on_failure`; what it raises is logged."""
+        try:
+            self._context.run(actor.on_failure, type(error), error, error.__traceback__)
+        except BaseException as raised:
+            say(self.host.loop, "on_failure of %s failed", self.path, error=raised)
+            raise_outside(self.host.loop, raised)
+
+    # -- life
+
+    def launch(self, make: Callable[[], object]) -> None:
+        """Start an incarnation soon: `make` is the user's code, so no turn of ours runs it."""
+        self._make = make
+        self.status = "starting" if self.incarnation == 0 else "restarting"
+        self.host.loop.call_soon(self._made, make)
+
+    def _made(self, make: Callable[[], object]) -> None:
+        if self._make is not make:  # taken back meanwhile
+            return
+        self._make = None
+        self._context = self._base_context.copy()
+        try:
+            self._context.run(make)
+        except BaseException as error:
+            raise_outside(self.host.loop, error)
+            now = self.host.now()
+            exit_ = Exit(ExitKind.FAILURE, describe(error), error, "__init__", now)
+            self._not_made(exit_)
+        else:
+            self._pump()
+
+    def _not_made(self, exit_: Exit) -> None:
+        self._make = None
+        self.last_exit, self.status = exit_, "stopped"
+        self.on_exit(self, exit_)
+
+    def adopt(self, actor: Actor) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Make this incarnation the current one; it begins with `on_start`."""
+        status = self.status
+        self._ending = self.current = None
+        super().adopt(actor)
+        self.turn, self.status = self.enqueue, status
+
+    def resume(self) -> None:
+        """Do nothing: who has made the actor runs the pump."""
+
+    def stop_after_turn(self, exit_: Exit) -> None:
+        """End after the turn that runs, or now."""
+        if self._ending is not None or self.actor is None:
+            return
+        self._ending = exit_
+        if self.current is None:
+            self._end_incarnation(exit_)
+
+    def stop_after_queue(self, exit_: Exit) -> None:
+        """End after everything that is queued now, however full the mailbox is."""
+        self.notice(StopNow(exit_))
+
+    def _end_incarnation(self, exit_: Exit) -> None:
+        if self.actor is not None:
+            self.status = "stopping"
+            self._run(OnStop(exit_), None, self.actor.on_stop)
+
+    def kill(self, exit_: Exit) -> None:
+        """End without asking: cancel what runs, and wait for nothing."""
+        if self._make is not None:
+            self._not_made(exit_)
+            return
+        turn, self.current = self.current, None
+        if turn is not None:
+            turn.over = True
+            dead = Failure(ActorDead(f"{self.path} was killed: {exit_.reason}"))
+            self.answered(turn.reply, dead)
+            self._abandon(turn.task)
+        self._depart(exit_)
+
+    def _abandon(self, task: asyncio.Task[Any] | None) -> None:
+        if task is not None and not task.done():
+            self._zombies.add(task)
+            self.host.abandoned += 1
+            task.add_done_callback(self._buried)
+            task.cancel()
+
+    def _buried(self, task: asyncio.Task[Any]) -> None:
+        self._zombies.discard(task)
+        self.host.abandoned -= 1
+
+    def _depart(self, exit_: Exit, delay: float = 0.0) -> None:
+        """Take the incarnation out; whoever was promised an answer by it is told."""
+        if self.actor is None:
+            return
+        self.leave(exit_)
+        later, self._later = self._later, []
+        for reply in later:
+            reply.resolve(Failure(dead_error(self)))
+        self.status = "stopped"
+        if delay:
+            self.host.loop.call_later(delay, self.on_exit, self, exit_)
+        else:
+            self.on_exit(self, exit_)
+
+    def close(self, status: str) -> None:
+        """Serve nobody from now on: what is queued and what comes is refused."""
+        self.end(status, lambda message: Failure(dead_error(self, message)))
+
+
+def dead_error(cell: Cell, message: Any = None) -> ActorDead:
+    """Return what askers of an actor that has ended are told: how it ended."""
+    exit_ = cell.last_exit
+    how = "it was never started" if exit_ is None else f"{exit_.kind}: {exit_.reason}"
+    error = ActorDead(f"{cell.path} is not running ({how.rstrip(': ')})", message)
+    error.__cause__ = None if exit_ is None else exit_.error
+    return error
+
+
+def phase_of(message: Any) -> str:
+    """Return what the turn was: a hook's name, or the message's type."""
+    if isinstance(message, Begin):
+        return "on_start"
+    return "on_stop" if isinstance(message, OnStop) else type(message).__name__

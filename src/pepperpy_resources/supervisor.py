@@ -1,0 +1,361 @@
+"""`Supervisor`: a supervision tree of a user's own actors, without any resources."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import itertools
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from pepperpy_resources._checks import Refusal, as_seconds, shown
+from pepperpy_resources.actors.actor_cell import StopNow
+from pepperpy_resources.actors.family_actor import start_failed
+from pepperpy_resources.actors.handle import ActorHandle
+from pepperpy_resources.actors.host import Cell, Host
+from pepperpy_resources.actors.reply import Reply
+from pepperpy_resources.actors.supervisor import (
+    ChildCount,
+    ChildInfo,
+    CountChildren,
+    StartWith,
+    SupervisorCell,
+    WhichChildren,
+    kill,
+)
+from pepperpy_resources.actors.turn import running_turn
+from pepperpy_resources.actors.watching import DeadLetter
+from pepperpy_resources.child_spec import UNSET, ChildSpec, supervisor_spec
+from pepperpy_resources.child_spec import child_id as id_rule
+from pepperpy_resources.core import family_events as on
+from pepperpy_resources.core.kinship import (
+    AutoShutdown,
+    BudgetScope,
+    Exit,
+    ExitKind,
+    Strategy,
+)
+from pepperpy_resources.core.policy import Backoff, Intensity
+from pepperpy_resources.errors import AskCycle, ChildRefused, NotStarted, UsageError
+from pepperpy_resources.observe.inspection import Inspection, inspect
+from pepperpy_resources.observe.node import Node
+from pepperpy_resources.observe.tree import supervisor_tree
+
+_numbers = itertools.count(1)
+
+
+class ChildHandle(ActorHandle):
+    """Points at a child, whichever incarnation is current."""
+
+    def stop(self) -> None:
+        """Ask the child to end after its current turn; its restart type decides what follows.
+
+        To end it for good, use `terminate_child`.
+        """
+        self._cell.control_message(StopNow(self._exit(ExitKind.SHUTDOWN, "asked to stop")))
+
+    def kill(self) -> None:
+        """End the child at once: what it does is cancelled; its restart type decides what follows.
+
+        Call it on the loop's own thread.
+        """
+        kill(self._cell, self._exit(ExitKind.KILLED, "killed"))
+
+    def _exit(self, kind: ExitKind, reason: str) -> Exit:
+        return Exit(kind, reason, at=self._cell.host.now())
+
+
+class SupervisorHandle(ChildHandle):
+    """Points at a supervisor, and carries orders about its children to it.
+
+    Every order returns once it is carried out. Raises `ChildRefused` with OTP's word in `why`,
+    `StartFailed` where a child does not come up, `ActorDead` where the supervisor has ended.
+    """
+
+    _cell: SupervisorCell
+
+    async def start_child(
+        self,
+        spec: Any = None,
+        /,
+        *args: Any,
+        child_id: str | None = None,
+        **kwargs: Any,
+    ) -> ChildHandle:
+        """Add a child at the end and start it; returns its handle.
+
+        A `simple_one_for_one` supervisor takes arguments instead of a spec: they come after those
+        of its one spec, under `child_id` or the spec's with a number. Raises `InvalidSpec` too.
+        """
+        message: object = on.StartChild(spec)
+        if self._cell.spec.dynamic and not isinstance(spec, ChildSpec):
+            given = args if spec is None else (spec, *args)
+            own = None if child_id is None else checked_id(child_id)
+            message = StartWith(given, kwargs, own)
+        reply: Reply[str] = self.ask(message)
+        return self.child(await reply)
+
+    async def restart_child(self, name: str) -> ChildHandle:
+        """Start a child that is down or parked; `why`: running, restarting, not_found."""
+        await self.ask(on.RestartChild(checked_id(name)))
+        return self.child(name)
+
+    async def terminate_child(self, name: str) -> None:
+        """Stop a child; its spec stays, unless it is temporary. `why`: not_found."""
+        self._check_caller(checked_id(name))
+        await self.ask(on.TerminateChild(name))
+
+    async def delete_child(self, name: str) -> None:
+        """Drop the spec of a child that is down; `why`: running, restarting, not_found."""
+        await self.ask(on.DeleteChild(checked_id(name)))
+
+    def _check_caller(self, name: str) -> None:
+        """Refuse to wait for the end of the turn that would wait."""
+        turn, path = running_turn(), f"{self.path}/{name}"
+        if turn is None or turn.cell.host is not self._cell.host:
+            return
+        if f"{turn.cell.path}/".startswith(f"{path}/"):
+            raise AskCycle(
+                f"{turn.cell.path} cannot wait for the end of {path}, which waits for its turn to "
+                "end: stop() itself, or let another actor or a task do it"
+            )
+
+    async def which_children(self) -> list[ChildInfo]:
+        """Return what the supervisor knows of each child, in the order of their start."""
+        children: list[ChildInfo] = await self.ask(WhichChildren())
+        return children
+
+    async def count_children(self) -> ChildCount:
+        """Return how many specs, running children, supervisors and workers there are."""
+        count: ChildCount = await self.ask(CountChildren())
+        return count
+
+    def child(self, path: str) -> ChildHandle:
+        """Return the handle of a child, or of one further down: "workers/reader".
+
+        Raises `ChildRefused` where there is none.
+        """
+        cell: Cell = self._cell
+        for name in str(path).split("/"):
+            places = cell.places if isinstance(cell, SupervisorCell) else {}
+            if name not in places:
+                known = ", ".join(map(repr, places)) or "none"
+                text = f"{cell.path} has no child {name!r}; it has {known}"
+                raise ChildRefused(text, on.Refused.NOT_FOUND.value)
+            cell = places[name]
+        return SupervisorHandle(cell) if isinstance(cell, SupervisorCell) else ChildHandle(cell)
+
+
+class Supervisor:
+    """Starts, restarts and stops actors as Erlang/OTP's supervisors do, on one event loop.
+
+    `children` are started in order, each once the one before is up, and stopped in reverse.
+    `strategy`: who is restarted when one fails. `intensity`: how many restarts within how many
+    seconds; one more failure ends the supervisor, as a failure (`budget_scope="child"`: parks the
+    child; it is tried again after `revive_after` seconds, or by `restart_child`). `backoff`: the
+    pauses before restarts, counted anew once a child was up for `backoff.max` seconds.
+    `auto_shutdown`: whether the end of significant children ends it.
+
+    By default 3 restarts in 5 s, the first at once, then after 0.1 s, 0.2 s and so on up to 10 s.
+    With a `backoff` and no `intensity`, restarts are not limited; None switches either off.
+
+    As a child of another (`ChildSpec("workers", Supervisor(...))`) it is what each incarnation is
+    made from. Raises `InvalidSpec`, naming field, value and what is allowed.
+    """
+
+    def __init__(
+        self,
+        children: Iterable[ChildSpec] = (),
+        *,
+        strategy: Strategy | str = Strategy.ONE_FOR_ONE,
+        intensity: Intensity | None = UNSET,
+        backoff: Backoff | None = UNSET,
+        budget_scope: BudgetScope | str = BudgetScope.SUPERVISOR,
+        auto_shutdown: AutoShutdown | str = AutoShutdown.NEVER,
+        revive_after: float | timedelta = float("inf"),
+        name: str | None = None,
+    ) -> None:
+        self.spec = supervisor_spec(
+            children,
+            intensity,
+            backoff,
+            strategy=strategy,
+            budget_scope=budget_scope,
+            auto_shutdown=auto_shutdown,
+            revive_after=revive_after,
+        )
+        self.name = checked_id(name) if name is not None else f"supervisor-{next(_numbers)}"
+        self._cell: SupervisorCell | None = None
+        self._up: asyncio.Future[None] | None = None
+        self._ended: asyncio.Future[Exit] | None = None
+
+    def __repr__(self) -> str:
+        status = "new" if self._cell is None else self._cell.status
+        return f"<Supervisor {self.name!r} {status}, {len(self.spec.children)} specs>"
+
+    # -- life
+
+    async def start(self) -> None:
+        """Start the children on the running loop; returns once all are up.
+
+        Raises `StartFailed` naming the child that did not start, after those before it have been
+        stopped; `UsageError` if it was started before.
+        """
+        if self._cell is not None:
+            raise UsageError(f"{self!r} was started already: make a new one")
+        loop = asyncio.get_running_loop()
+        host = Host(loop)
+        host.on_host_stop = self._on_host_stop
+        self._up, self._ended = loop.create_future(), loop.create_future()
+        self._cell = cell = SupervisorCell(host, self.name, self.spec, contextvars.copy_context())
+        cell.on_started, cell.on_exit = self._on_started, self._on_exit
+        cell.launch()
+        try:
+            await asyncio.shield(self._up)
+        except asyncio.CancelledError:
+            await self._stop(0.0)
+            raise
+
+    async def stop(self, timeout: float | timedelta | None = None) -> None:
+        """Stop the children in reverse order; returns once all have ended; idempotent.
+
+        Each has its own `shutdown`; after `timeout` seconds (None: no limit) whoever is left is
+        killed. A cancelled caller does not interrupt it. From inside a turn of one of its actors
+        it returns at once: that turn has to end before the stop can.
+        """
+        seconds = as_seconds(timeout)
+        if self._cell is None or self._ended is None:
+            return
+        turn = running_turn()
+        if turn is not None and turn.cell.host is self._cell.host:
+            self._cell.control_message(on.Stop())
+            return
+        await self._stop(seconds)
+
+    async def _stop(self, timeout: float | None) -> None:
+        cell, ended = self._require_cell(), self._ended
+        assert ended is not None  # noqa: S101 - made with the cell
+        if ended.done():
+            return
+        cell.control_message(on.Stop())
+        if timeout is not None:
+            timer = cell.host.loop.call_later(timeout, self._kill_all)
+            ended.add_done_callback(lambda _: timer.cancel())
+        await asyncio.shield(ended)
+
+    def _kill_all(self) -> None:
+        cell = self._require_cell()
+        if cell.actor is not None:
+            cell.kill(Exit(ExitKind.KILLED, "out of time", at=cell.host.now()))
+
+    async def wait(self) -> Exit:
+        """Return how it ended, once it has: by `stop`, by its children, or by giving up."""
+        self._require_cell()
+        assert self._ended is not None  # noqa: S101 - made with the cell
+        return await asyncio.shield(self._ended)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    # -- children
+
+    @property
+    def handle(self) -> SupervisorHandle:
+        """The supervisor's own handle. Raises `NotStarted`."""
+        return SupervisorHandle(self._require_cell())
+
+    def child(self, path: str) -> ChildHandle:
+        """Return the handle of a child; see `SupervisorHandle.child`."""
+        return self.handle.child(path)
+
+    def supervisor(self, path: str) -> SupervisorHandle:
+        """Return the handle of a supervisor below; raises `UsageError` for a worker."""
+        handle = self.handle.child(path)
+        if not isinstance(handle, SupervisorHandle):
+            raise UsageError(f"{handle.path} is no supervisor")
+        return handle
+
+    async def start_child(
+        self,
+        spec: Any = None,
+        /,
+        *args: Any,
+        child_id: str | None = None,
+        **kwargs: Any,
+    ) -> ChildHandle:
+        """Add a child and start it; see `SupervisorHandle.start_child`."""
+        return await self.handle.start_child(spec, *args, child_id=child_id, **kwargs)
+
+    async def restart_child(self, name: str) -> ChildHandle:
+        """Start a child that is down; see `SupervisorHandle.restart_child`."""
+        return await self.handle.restart_child(name)
+
+    async def terminate_child(self, name: str) -> None:
+        """Stop a child; see `SupervisorHandle.terminate_child`."""
+        await self.handle.terminate_child(name)
+
+    async def delete_child(self, name: str) -> None:
+        """Drop a child's spec; see `SupervisorHandle.delete_child`."""
+        await self.handle.delete_child(name)
+
+    async def which_children(self) -> list[ChildInfo]:
+        """Return what is known of each child; see `SupervisorHandle.which_children`."""
+        return await self.handle.which_children()
+
+    async def count_children(self) -> ChildCount:
+        """Return the numbers; see `SupervisorHandle.count_children`."""
+        return await self.handle.count_children()
+
+    # -- looking
+
+    def tree(self) -> Node:
+        """Return the tree as it stands; `.render()` makes it text. Callable from any thread."""
+        return supervisor_tree(self.name, self._cell)
+
+    def inspect(self, path: Path | str | None = None) -> Inspection:
+        """Let `pepperpy-resources tree` and `top` show this tree, until that is closed.
+
+        See `DefaultResourceManager.inspect`. Raises `NotStarted`, `UsageError`.
+        """
+        return inspect(self.name, self._require_cell().host.loop, self.tree, path)
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return the last messages nobody could take, at most 100, oldest first."""
+        return list(self._require_cell().host.dead_letters.recent)
+
+    # -- inside
+
+    def _require_cell(self) -> SupervisorCell:
+        if self._cell is None:
+            raise NotStarted(f"{self!r} is not started: use `async with`, or await start()")
+        return self._cell
+
+    def _on_started(self, _cell: Cell) -> None:
+        if self._up is not None and not self._up.done():
+            self._up.set_result(None)
+
+    def _on_exit(self, cell: Cell, exit_: Exit) -> None:
+        if self._up is not None and not self._up.done():
+            self._up.set_exception(start_failed(repr(self.name), exit_))
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(exit_)
+        assert isinstance(cell, SupervisorCell)  # noqa: S101 - the one we made
+        cell.close("failed" if exit_.abnormal else "stopped")
+
+    def _on_host_stop(self) -> None:
+        """Stop at once, because someone outside stopped one of our actors."""
+        self._kill_all()
+
+
+def checked_id(name: Any) -> str:
+    """Return a child's id; raises `UsageError` for what cannot be one."""
+    stored = id_rule(name)
+    if isinstance(stored, Refusal):
+        raise UsageError(f"a child's id must be {stored.allowed}; got {shown(name)}")
+    return str(stored)
