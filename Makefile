@@ -83,6 +83,7 @@ wheel: $(VENV)/.base
 
 bench: $(VENV)/.bench ## measure against the peers in the same run
 	@$(PY) -m benchmarks
+	@$(PY) -m benchmarks.supervision
 
 bench-profile: $(VENV)/.bench ## count the bytecodes of one cycle, by function
 	@$(PY) -m benchmarks --profile

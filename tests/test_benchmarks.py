@@ -130,3 +130,22 @@ def test_wrong_options_are_refused(
         main(line.split())
     assert refused.value.code == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_what_supervision_costs_is_measured_and_held_to_its_limits() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.supervision", "--rounds", "1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = {line.split("  ")[0].strip(): line for line in done.stdout.splitlines()[1:]}
+    limits = {title: line.rpartition("limit ")[2] for title, line in lines.items()}
+    assert limits["tree() of 10,001 nodes"] == "50"
+    assert limits["1000 actors started, each once the one before is up"] == "60"
+    assert limits["restart of one child, without its own start"] == "1"
+    [sent] = [line for line in done.stdout.splitlines() if "messages it sent" in line]
+    assert sent.split()[3:5] == ["0.000", "0.000..0.000"]

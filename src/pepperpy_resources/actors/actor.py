@@ -136,8 +136,8 @@ class Actor(LoopActor):
     def watch(self, target: ActorHandle) -> Watch:
         """Have a `Down` message sent here, once, when the target's incarnation ends.
 
-        While it is being restarted: the next one's; at once if it has ended for good. `watch.cancel()` takes it back, a notice that is queued
-        already included.
+        While it is being restarted: the next one's; at once if it has ended for good.
+        `watch.cancel()` takes it back, a notice that is queued already included.
         """
         return target.watch_for(self.cell)
 

@@ -49,17 +49,10 @@ def standing_of(cell: Cell, child: Child | None, family: Family | None, now: flo
     if phase is Phase.DOWN and child.coming and child.number:
         status = "restarting"
     elif phase in DUE:
-        at = due(family, child)
-        restart_in = None if at == math.inf else max(0.0, at - now)
+        restart_in = None if child.due == math.inf else max(0.0, child.due - now)
     if child.log is not None:
         left = child.log.left(now)
     return Standing(status, child.restarts, left, restart_in)
-
-
-def due(family: Family, child: Child) -> float:
-    """Return when the family has set a deadline for a child; infinity if it has not."""
-    queue, heap = family.deadlines._queue, family.deadlines._at  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    return queue.get(child.spec.id, heap.get(child.spec.id, math.inf))
 
 
 def cell_node(
