@@ -92,7 +92,7 @@ class ActorHandle:
 
     def watch_for(self, watcher: Cell) -> Watch:
         """Have `Down` sent to another actor once the current incarnation ends."""
-        return self._cell.watch(watcher.deliver)
+        return self._cell.watch(watcher.notice)
 
     def _checked(self, message: Any) -> Any:
         """Return the message as it is to be sent; raises `UsageError` where it is wrong."""

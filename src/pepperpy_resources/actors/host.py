@@ -235,6 +235,10 @@ class Cell:
         self.refuse_if_ended()  # while we queued, if we are in another thread
         return answer
 
+    def notice(self, message: Any) -> None:
+        """Deliver what must not be lost to a full mailbox."""
+        self.deliver(message)
+
     def control_message(self, message: Any, reply: Reply[Any] | None = None) -> None:
         """Queue a message that goes before all user messages."""
         self.control.append((message, reply, self.host.now()))

@@ -173,6 +173,13 @@ class Family:
         others = (other for other in self.children.values() if other is not child)
         return [other for other in others if every or other.order > child.order]
 
+    def tickets(self) -> list[Any]:
+        """Return every ticket that is not answered yet."""
+        lists = [self.stoppers]
+        for child in self.children.values():
+            lists += [child.starters, child.enders]
+        return [ticket for tickets in lists for ticket in tickets]
+
     def left(self, child: Child, now: float | None = None) -> int | None:
         """Return how many more failures would be answered by a restart; None: any number.
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 KINDS = {":metrics": "MetricsActor", ":janitor": "Janitor"}
 BUDGET = ":budget:"
+# What a supervisor does while it has not all its children, or will have none.
+MODES = {Mode.NEW: "starting", Mode.STARTING: "starting", Mode.STOPPING: "stopping"}
 
 
 # -- a manager
@@ -80,8 +82,8 @@ def supervisor_tree(name: str, cell: SupervisorCell | None) -> Node:
 def supervisor_node(cell: SupervisorCell, standing: Standing, now: float) -> Node:
     """Return a supervisor and everything below it."""
     family = family_of(cell)
-    if standing.status == "running" and family is not None and family.mode is Mode.STOPPING:
-        standing = Standing("stopping", *standing[1:])
+    if standing.status == "running" and family is not None:
+        standing = Standing(MODES.get(family.mode, "running"), *standing[1:])
     return cell_node(
         cell, "Supervisor", standing, now, family=family, children=below(cell, family, now)
     )
