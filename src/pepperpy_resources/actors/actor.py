@@ -137,9 +137,13 @@ class Actor(LoopActor):
         """Have a `Down` message sent here, once, when the target's incarnation ends.
 
         While it is being restarted: the next one's; at once if it has ended for good.
-        `watch.cancel()` takes it back, a notice that is queued already included.
+        `watch.cancel()` takes it back, a notice that is queued already included; so does the end
+        of this incarnation.
         """
-        return target.watch_for(self.cell)
+        watch = target.watch_for(self.cell)
+        if self.actor_stopped.is_set():  # code of an earlier incarnation that goes on
+            watch.cancel()
+        return watch
 
     def tell_later(self, delay: float, message: Any) -> Callable[[], None]:
         """Send itself a message after `delay` seconds, unless this incarnation has ended by then.

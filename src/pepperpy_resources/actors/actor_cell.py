@@ -169,7 +169,7 @@ class ActorCell(Cell):
             self._failed(turn, InjectedCrash("a crash was injected"))
         elif actor is not None:
             if isinstance(message, Down):
-                message.watch.over = True
+                message.watch.cancel()
             self._run(message, reply, functools.partial(actor.receive, message, reply))
 
     # -- turns
@@ -287,6 +287,7 @@ class ActorCell(Cell):
 
     def _not_made(self, exit_: Exit) -> None:
         self._make = None
+        self._unwatch()
         self.last_exit, self.status = exit_, "stopped"
         self.on_exit(self, exit_)
 
@@ -340,6 +341,20 @@ class ActorCell(Cell):
     def _buried(self, task: asyncio.Task[Any]) -> None:
         self._zombies.discard(task)
         self.host.abandoned -= 1
+
+    def leave(self, exit_: Exit) -> None:
+        """Take the incarnation out; it watches nobody any more."""
+        super().leave(exit_)
+        self._unwatch()
+
+    def _unwatch(self) -> None:
+        for watch in tuple(self.watching):
+            watch.cancel()
+
+    def refuse(self, message: Any, reply: Reply[Any] | Promise | None) -> None:
+        """Answer a message nobody will handle; a notice nobody waits for is no letter."""
+        if not (isinstance(message, Down) and message.watch.over):
+            super().refuse(message, reply)
 
     def _depart(self, exit_: Exit, delay: float = 0.0) -> None:
         """Take the incarnation out; whoever was promised an answer by it is told."""
