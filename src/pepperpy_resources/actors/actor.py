@@ -18,6 +18,7 @@ from pepperpy_resources.core.kinship import Exit, ExitKind
 from pepperpy_resources.errors import UsageError
 
 if TYPE_CHECKING:
+    from threading import Event
     from types import TracebackType
 
     from pepperpy_resources.actors.handle import ActorHandle
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         """
 
         actor_ref: pykka.ActorRef[Any]
+        actor_stopped: Event
         unregister: Callable[[], None]
         unknown: Callable[[Any, Any], Any]
         _handle_receive: Callable[[Any], Any]
@@ -163,9 +165,13 @@ class Actor(OnLoop):
         """Have a `Down` message sent here, once, when the target's incarnation ends.
 
         While it is being restarted: the next one's; at once if it has ended for good.
-        `watch.cancel()` takes it back, a notice that is queued already included.
+        `watch.cancel()` takes it back, a notice that is queued already included; so does the end
+        of this incarnation.
         """
-        return target.watch_for(self.cell)
+        watch = target.watch_for(self.cell)
+        if self.actor_stopped.is_set():  # code of an earlier incarnation that goes on
+            watch.cancel()
+        return watch
 
     def tell_later(self, delay: float, message: Any) -> Callable[[], None]:
         """Send itself a message after `delay` seconds, unless this incarnation has ended by then.
