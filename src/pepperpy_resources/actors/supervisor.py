@@ -128,6 +128,9 @@ class SupervisorActor(FamilyActor):
         StopNow: "stop_now",
         on.StartChild: "start_child",
         StartWith: "start_with",
+        on.RestartChild: "order_by_id",
+        on.TerminateChild: "order_by_id",
+        on.DeleteChild: "order_by_id",
     }
 
     def __init__(self, cell: SupervisorCell) -> None:
@@ -221,7 +224,7 @@ class SupervisorActor(FamilyActor):
         try:
             self.home.spec.check_child(message.child)
         except UsageError as error:
-            return Failure(error)
+            return self.senseless(message, reply, error)
         return self.order(message, reply)
 
     def start_with(self, message: StartWith, reply: Any) -> Any:
@@ -229,8 +232,22 @@ class SupervisorActor(FamilyActor):
         try:
             spec = self.home.spec.child_with(message, self.home.next_number())
         except UsageError as error:
-            return Failure(error)
+            return self.senseless(message, reply, error)
         return self.order(on.StartChild(spec), reply)
+
+    def order_by_id(self, message: Any, reply: Any) -> Any:
+        """Carry out what is asked for about one child, if that can be one's id."""
+        try:
+            name = self.home.spec.id_of(message)
+        except UsageError as error:
+            return self.senseless(message, reply, error)
+        return self.order(type(message)(name), reply)
+
+    def senseless(self, message: Any, reply: Any, error: UsageError) -> Failure:
+        """Refuse an order whose fields are wrong: whoever sent it learns why."""
+        if reply is None:
+            self.home.host.dead_letters.add(self.home, message, str(error))
+        return Failure(error)
 
     def which_children(self, _message: WhichChildren, _reply: Any) -> list[ChildInfo]:
         """Return what the supervisor knows of each child."""
