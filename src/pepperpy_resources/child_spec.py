@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 
@@ -34,6 +34,8 @@ from pepperpy_resources.core.kinship import (
 )
 from pepperpy_resources.core.policy import Backoff, Intensity
 from pepperpy_resources.errors import InvalidSpec
+
+RestartWord = Restart | Literal["permanent", "transient", "temporary"]
 
 UNSET: Any = msgspec.UNSET
 ENDLESS = math.inf
@@ -99,9 +101,12 @@ def keywords(value: Any) -> object:
     allowed, kind = "a dict with str keys", type(given).__name__
     if not isinstance(value, Mapping):
         return Refusal(allowed, f"a value of type {kind}")
-    stored: dict[Any, Any] = dict(given)
-    named = all(isinstance(key, str) for key in stored)
-    return stored if named else Refusal(allowed, f"a {kind} with others")
+    names: list[Any] = list(islice(given, MOST_ARGUMENTS + 1))
+    if len(names) > MOST_ARGUMENTS:
+        return Refusal(allowed, f"more than {MOST_ARGUMENTS}")
+    if not all(isinstance(name, str) for name in names):
+        return Refusal(allowed, f"a {kind} with others")
+    return {name: given[name] for name in names}
 
 
 FIRST_RULES: dict[str, Rule] = {"id": child_id, "actor": maker, "supervises": flag}
@@ -152,6 +157,7 @@ class ChildSpec(Made, frozen=True, kw_only=True):
 
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}  # noqa: RUF012 - a Struct copies it
+    restart: RestartWord = Restart.PERMANENT  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
     shutdown: float | timedelta = UNSET  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
     start_timeout: float | timedelta = UNSET  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
     max_mailbox: int | None = None
@@ -181,7 +187,7 @@ class ChildSpec(Made, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         """Return the id and what makes it; arguments may be secret."""
         made = describe(self.actor) if isinstance(self.actor, type) else repr(self.actor)
-        return f"ChildSpec({self.id!r}, {made}, {self.restart.value})"
+        return f"ChildSpec({self.id!r}, {made}, {self.restart})"
 
 
 def spec_name(name: object) -> str:
@@ -290,7 +296,7 @@ def supervisor_spec(
 ) -> SupervisorSpec:
     """Return what a supervisor is made of, checked; raises `InvalidSpec`."""
     if intensity is UNSET:  # with pauses of the user's own, restarts go on for ever
-        intensity = None if isinstance(backoff, Backoff) else Intensity()
+        intensity = Intensity() if backoff is UNSET or backoff is None else None
     if backoff is UNSET:
         backoff = Backoff()
     policy = FamilyPolicy(intensity=intensity, backoff=backoff, **flags)

@@ -39,7 +39,7 @@ from pepperpy_resources.core.kinship import (
     Strategy,
 )
 from pepperpy_resources.core.policy import Backoff, Intensity
-from pepperpy_resources.errors import ChildRefused, NotStarted, UsageError
+from pepperpy_resources.errors import AskCycle, ChildRefused, NotStarted, UsageError
 from pepperpy_resources.observe.inspection import Inspection, inspect
 from pepperpy_resources.observe.node import Node
 from pepperpy_resources.observe.tree import supervisor_tree
@@ -105,11 +105,23 @@ class SupervisorHandle(ChildHandle):
 
     async def terminate_child(self, name: str) -> None:
         """Stop a child; its spec stays, unless it is temporary. `why`: not_found."""
-        await self.ask(on.TerminateChild(checked_id(name)))
+        self._check_caller(checked_id(name))
+        await self.ask(on.TerminateChild(name))
 
     async def delete_child(self, name: str) -> None:
         """Drop the spec of a child that is down; `why`: running, restarting, not_found."""
         await self.ask(on.DeleteChild(checked_id(name)))
+
+    def _check_caller(self, name: str) -> None:
+        """Refuse to wait for the end of the turn that would wait."""
+        turn, path = running_turn(), f"{self.path}/{name}"
+        if turn is None or turn.cell.host is not self._cell.host:
+            return
+        if f"{turn.cell.path}/".startswith(f"{path}/"):
+            raise AskCycle(
+                f"{turn.cell.path} cannot wait for the end of {path}, which waits for its turn to "
+                "end: stop() itself, or let another actor or a task do it"
+            )
 
     async def which_children(self) -> list[ChildInfo]:
         """Return what the supervisor knows of each child, in the order of their start."""

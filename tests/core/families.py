@@ -140,7 +140,7 @@ class Home:
         child = kin(child) if isinstance(child, str) else child
         return self.send(on.StartChild(child), ticket=ticket)
 
-    def restart(self, name: str, ticket: str = "T") -> list[str]:
+    def restart(self, name: str, ticket: str | None = "T") -> list[str]:
         """Ask for a child that is down."""
         return self.send(on.RestartChild(name), ticket=ticket)
 

@@ -56,6 +56,7 @@ class Tree:
         self.workers: dict[str, Worker] = {}  # those alive
         self.launches: list[str] = []
         self.answers: list[tuple[Any, object]] = []
+        self.lost: list[Any] = []  # tickets that reached nobody
         self.ended: Exit | None = None
         self._messages: deque[tuple[Node, on.FamilyEvent, Any]] = deque()
         self.launch(None, ROOT, 1)
@@ -91,7 +92,7 @@ class Tree:
             first.armed = math.inf
             self.post(first, on.FamilyTick())
             self.run()
-        self.now = until
+        self.now = max(self.now, until)
 
     # -- the wires
 
@@ -102,14 +103,22 @@ class Tree:
     def run(self) -> None:
         """Deliver every message; those to the dead are lost."""
         while self._messages:
-            node, event, ticket = self._messages.popleft()
-            if self.nodes.get(node.name) is node:
-                self.deliver(node, event, ticket)
+            self.deliver_first()
+
+    def deliver_first(self) -> None:
+        """Deliver the oldest message."""
+        node, event, ticket = self._messages.popleft()
+        if self.nodes.get(node.name) is node:
+            self.deliver(node, event, ticket)
+        else:
+            self.lost.append(ticket)
 
     def deliver(self, node: Node, event: on.FamilyEvent, ticket: Any) -> None:
         """Let a supervisor handle one message."""
-        effects = supervise(node.family, event, self.now, chance=self.chance(), ticket=ticket)
-        self.observe(node, event, ticket, effects)
+        chance = self.chance()
+        self.expect(node, event, chance, ticket)
+        effects = supervise(node.family, event, self.now, chance=chance, ticket=ticket)
+        self.observe(node, effects)
         for effect in effects:
             self.perform(node, effect)
 
@@ -117,10 +126,11 @@ class Tree:
         """Return the jitter of the next event."""
         return 0.5
 
-    def observe(
-        self, node: Node, event: on.FamilyEvent, ticket: Any, effects: list[on.Effect]
-    ) -> None:
-        """See everything that happens."""
+    def expect(self, node: Node, event: on.FamilyEvent, chance: float, ticket: Any) -> None:
+        """See what is about to happen."""
+
+    def observe(self, node: Node, effects: list[on.Effect]) -> None:
+        """See what has come of it."""
 
     def perform(self, node: Node, effect: on.Effect) -> None:
         """Do what a supervisor wants done."""

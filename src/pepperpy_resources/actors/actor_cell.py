@@ -12,7 +12,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -38,6 +38,7 @@ from pepperpy_resources.errors import ActorDead, MailboxFull
 
 if TYPE_CHECKING:
     from pepperpy_resources.actors.actor import Actor
+    from pepperpy_resources.actors.base import LoopActor
 
 # A turn cancelled by nobody of ours is cancelled because its loop ends, and one that raises what
 # ends programs ends it itself: its supervisor hears of it this many seconds later, if ever.
@@ -77,13 +78,14 @@ async def contained(work: Coroutine[Any, Any, Any]) -> Any:
 class ActorCell(Cell):
     """A cell whose actor's turns are run by callbacks and tasks of the loop."""
 
-    actor: Actor | None  # pyright: ignore[reportIncompatibleVariableOverride]
+    actor: Actor | None  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, host: Host, path: str, context: Context) -> None:
         super().__init__(host, path, lambda _cell, _exit: None)
         self.limit: int | None = None  # messages the user lane holds
         self._base_context = context
         self._context = context.copy()  # the incarnation's own
+        self._make: Callable[[], object] | None = None  # what is to be started soon
         self._pumping = False
         self._ending: Exit | None = None  # why it ends after the current turn
         self._later: list[Reply[Any] | Promise] = []  # kept by the actor for later turns
@@ -112,6 +114,10 @@ class ActorCell(Cell):
             return full
         reply.resolve(full)
         return LATER
+
+    def notice(self, message: Any) -> None:
+        """Queue what must not be lost, however full the mailbox is."""
+        super().enqueue(message, None)
 
     def announce(self) -> None:
         """See to it that the pump runs soon; callable from any thread."""
@@ -147,7 +153,10 @@ class ActorCell(Cell):
         if isinstance(message, Begin) and self.actor is not None:
             self._run(message, None, self.actor.on_start)
         elif isinstance(message, StopNow):
-            self.stop_after_turn(message.exit)
+            if self.current is not None and kind_of(self.current.message) is Begin:
+                self.kill(message.exit)  # a start is broken off, not waited for
+            else:
+                self.stop_after_turn(message.exit)
         elif isinstance(message, HostStop):
             self.host.on_host_stop()
 
@@ -159,10 +168,11 @@ class ActorCell(Cell):
         elif kind is Down and message.watch.over:
             return  # the watch was cancelled meanwhile
         elif kind is Crash:
-            self._failed(Turn(self, message, reply, 0.0), InjectedCrash("a crash was injected"))
+            turn = self.current = Turn(self, message, reply, self.host.now())
+            self._failed(turn, InjectedCrash("a crash was injected"))
         elif actor is not None:
             if kind is Down:
-                message.watch.over = True
+                message.watch.cancel()
             self._run(message, reply, functools.partial(actor.receive, message, reply))
 
     # -- turns
@@ -193,11 +203,11 @@ class ActorCell(Cell):
         """Run the user's code; our own actors' turns wait until it returns (law 2)."""
         TURN.set(turn)
         host = self.host
-        host.free = 0
+        before, host.free = host.free, 0
         try:
             return call()
         finally:
-            host.free = host.thread
+            host.free = before
             if host.ready:
                 host.schedule()
 
@@ -234,6 +244,8 @@ class ActorCell(Cell):
 
     def _failed(self, turn: Turn, error: BaseException) -> None:
         """End the incarnation whose turn raised; its supervisor decides what follows."""
+        if self.current is not turn:  # killed by its own code
+            return
         turn.over, self.current = True, None
         actor, kind = self.actor, phase_of(turn.message)
         self.answered(turn.reply, Failure(self.crash_error(error)))
@@ -256,39 +268,65 @@ class ActorCell(Cell):
 
     # -- life
 
+    def launch(self, make: Callable[[], object]) -> None:
+        """Start an incarnation soon: `make` is the user's code, so no turn of ours runs it."""
+        self._make = make
+        self.status = "starting" if self.incarnation == 0 else "restarting"
+        self.host.loop.call_soon(self._made, make)
+
+    def _made(self, make: Callable[[], object]) -> None:
+        if self._make is not make:  # taken back meanwhile
+            return
+        self._make = None
+        self._context = self._base_context.copy()
+        try:
+            self._context.run(make)
+        except BaseException as error:
+            raise_outside(self.host.loop, error)
+            now = self.host.now()
+            exit_ = Exit(ExitKind.FAILURE, describe(error), error, "__init__", now)
+            self._not_made(exit_)
+        else:
+            self._pump()
+
+    def _not_made(self, exit_: Exit) -> None:
+        self._make = None
+        self._unwatch()
+        self.last_exit, self.status = exit_, "stopped"
+        self.on_exit(self, exit_)
+
     def adopt(self, actor: Actor) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         """Make this incarnation the current one; it begins with `on_start`."""
-        self._context = self._base_context.copy()
+        status = self.status
         self._ending = self.current = None
-        super().adopt(actor)
-        self.turn = self.enqueue
-        self.status = "starting" if self.incarnation == 1 else "restarting"
+        super().adopt(cast("LoopActor", actor))
+        self.turn, self.status = self.enqueue, status
 
     def resume(self) -> None:
-        """Let the pump run."""
-        self.announce()
+        """Do nothing: who has made the actor runs the pump."""
 
     def stop_after_turn(self, exit_: Exit) -> None:
-        """End after the turn that runs, or now; a start that is not over yet is broken off."""
+        """End after the turn that runs, or now."""
         if self._ending is not None or self.actor is None:
             return
         self._ending = exit_
-        self.status = "stopping"
         if self.current is None:
             self._end_incarnation(exit_)
-        elif kind_of(self.current.message) is Begin:
-            self.kill(exit_)
 
     def stop_after_queue(self, exit_: Exit) -> None:
         """End after everything that is queued now, however full the mailbox is."""
-        super().enqueue(StopNow(exit_), None)
+        self.notice(StopNow(exit_))
 
     def _end_incarnation(self, exit_: Exit) -> None:
         if self.actor is not None:
+            self.status = "stopping"
             self._run(OnStop(exit_), None, self.actor.on_stop)
 
     def kill(self, exit_: Exit) -> None:
         """End without asking: cancel what runs, and wait for nothing."""
+        if self._make is not None:
+            self._not_made(exit_)
+            return
         turn, self.current = self.current, None
         if turn is not None:
             turn.over = True
@@ -307,6 +345,20 @@ class ActorCell(Cell):
     def _buried(self, task: asyncio.Task[Any]) -> None:
         self._zombies.discard(task)
         self.host.abandoned -= 1
+
+    def leave(self, exit_: Exit) -> None:
+        """Take the incarnation out; it watches nobody any more."""
+        super().leave(exit_)
+        self._unwatch()
+
+    def _unwatch(self) -> None:
+        for watch in tuple(self.watching):
+            watch.cancel()
+
+    def refuse(self, message: Any, reply: Reply[Any] | Promise | None) -> None:
+        """Answer a message nobody will handle; a notice nobody waits for is no letter."""
+        if not (kind_of(message) is Down and message.watch.over):
+            super().refuse(message, reply)
 
     def _depart(self, exit_: Exit, delay: float = 0.0) -> None:
         """Take the incarnation out; whoever was promised an answer by it is told."""

@@ -8,7 +8,9 @@ start: the actor's turns are run by the cell.
 
 from __future__ import annotations
 
+import asyncio
 import weakref
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import msgspec
@@ -89,6 +91,7 @@ class LoopActor(pykka.Actor):
     def __init__(self, cell: Cell) -> None:
         super().__init__()
         self.cell = cell
+        self._timer: asyncio.TimerHandle | None = None
         self.actor_inbox.cell = weakref.ref(cell)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
     @staticmethod
@@ -142,8 +145,20 @@ class LoopActor(pykka.Actor):
         """Mend what the fatal message may have left half-done; return its asker's answer."""
         return answer
 
+    def arm(self, at: float, call: Callable[..., object], *args: object) -> None:
+        """Set this incarnation's one timer, in place of what it was set to."""
+        self.disarm()
+        self._timer = self.cell.host.loop.call_at(at, call, *args)
+
+    def disarm(self) -> None:
+        """Cancel the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def unregister(self) -> None:
-        """Leave pykka's registry; refs to this incarnation are dead from now on."""
+        """Leave pykka's registry, and no timer; refs to this incarnation are dead from now on."""
+        self.disarm()
         pykka.ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
 

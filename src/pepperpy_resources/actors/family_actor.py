@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -14,10 +13,10 @@ from pepperpy_resources.actors.host import LATER, Cell
 from pepperpy_resources.actors.reply import Failure
 from pepperpy_resources.clock import chance
 from pepperpy_resources.core import family_events as on
-from pepperpy_resources.core.family import Child, Family, Phase
+from pepperpy_resources.core.family import Child, Family
 from pepperpy_resources.core.kinship import Exit
 from pepperpy_resources.core.supervising import supervise
-from pepperpy_resources.errors import ChildRefused, StartFailed
+from pepperpy_resources.errors import ActorDead, ChildRefused, StartFailed
 
 WORDS = {
     on.Refused.ALREADY_STARTED: "has a child {0!r} already, and it runs: use another id",
@@ -52,7 +51,6 @@ class FamilyActor(LoopActor):
     def __init__(self, cell: Cell, family: Family) -> None:
         super().__init__(cell)
         self.family = family
-        self._timer: asyncio.TimerHandle | None = None
         self._perform: dict[type[on.Effect], Callable[[Any], None]] = {
             on.Launch: self.launch_child,
             on.Tell: self.tell_to_stop,
@@ -79,8 +77,8 @@ class FamilyActor(LoopActor):
         """End a child without asking it."""
         raise NotImplementedError
 
-    def rest(self, name: str, child: Child | None) -> None:
-        """Let nobody wait for a child that is down and stays so, or is gone."""
+    def settled(self, name: str, child: Child | None) -> None:
+        """See how a child stands after an event of its own; None if it is gone."""
         raise NotImplementedError
 
     def park(self, effect: on.Park) -> None:
@@ -106,9 +104,7 @@ class FamilyActor(LoopActor):
             self._perform[type(effect)](effect)
         name = getattr(event, "id", None)
         if name is not None:
-            child = self.family.children.get(name)
-            if child is None or (child.phase is Phase.DOWN and not child.coming):
-                self.rest(name, child)
+            self.settled(name, self.family.children.get(name))
 
     def news(self, message: News, _reply: Any) -> None:
         """Hear of a child or of the clock."""
@@ -147,20 +143,17 @@ class FamilyActor(LoopActor):
         self.tell_self(on.Exited(name, number, exit_))
 
     def _wake_at(self, effect: on.WakeAt) -> None:
-        self.disarm()
         if effect.at < float("inf"):
-            self._timer = self.cell.host.loop.call_at(effect.at, self.tell_self, on.FamilyTick())
-
-    def disarm(self) -> None:
-        """Cancel the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+            self.arm(effect.at, self.tell_self, on.FamilyTick())
+        else:
+            self.disarm()
 
     def unregister(self) -> None:
-        """Leave no timer behind."""
-        self.disarm()
+        """Leave no order without an answer."""
         super().unregister()
+        gone = Failure(ActorDead(f"{self.cell.path} ended before it had carried that out"))
+        for reply, _ in self.family.tickets():
+            self.cell.answered(reply, gone)
 
 
 def start_failed(what: str, exit_: Exit) -> StartFailed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, overload
 
 from pepperpy_resources.actors.host import REFUSED, kind_of
@@ -15,7 +16,25 @@ from pepperpy_resources.core.snapshot import PoolSnapshot
 from pepperpy_resources.errors import UsageError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from pepperpy_resources.actors.host import Cell
+
+
+class Notice(Reply[Down]):
+    """The answer to a watch: no turn has to end for it to come, so no circle waits for it."""
+
+    watch: Watch | None = None
+
+    def awaited(self, waiter: asyncio.Future[None]) -> Generator[Any, None, None]:
+        """Wait."""
+        yield from waiter
+
+    def withdraw(self) -> bool:
+        """Watch no more; return False if the answer was taken before."""
+        if self.watch is not None:
+            self.watch.cancel()
+        return super().withdraw()
 
 
 class ActorHandle:
@@ -86,13 +105,13 @@ class ActorHandle:
 
         While the actor is being restarted: the next one; at once if it has ended for good.
         """
-        reply: Reply[Down] = Reply()
-        self._cell.watch(reply.resolve)
-        return reply
+        notice = Notice(self._cell)
+        notice.watch = self._cell.watch(notice.resolve)
+        return notice
 
     def watch_for(self, watcher: Cell) -> Watch:
         """Have `Down` sent to another actor once the current incarnation ends."""
-        return self._cell.watch(watcher.deliver)
+        return self._cell.watch(watcher.notice, watcher)
 
     def _checked(self, message: Any) -> Any:
         """Return the message as it is to be sent; raises `UsageError` where it is wrong."""

@@ -136,6 +136,7 @@ class Host:
         for cell in tuple(self.cells):
             cell.refuse_queued()
             cell.forsaken(cell.loop_ended(None))
+            cell.tell_watchers()
 
     def drain(self) -> None:
         """Handle a bounded slice of what is queued."""
@@ -184,7 +185,8 @@ class Cell:
         self.dead_letters = 0
         self.late_replies = 0  # answers that nobody waited for any more
         self.last_exit: Exit | None = None
-        self.watches: dict[Watch, None] = {}
+        self.watches: dict[Watch, None] = {}  # of others, of this one
+        self.watching: dict[Watch, None] = {}  # of the current incarnation, of others
 
     def __repr__(self) -> str:
         return f"<Cell {self.path} {self.status} incarnation={self.incarnation}>"
@@ -244,6 +246,10 @@ class Cell:
         self.announce()
         self.refuse_if_ended()  # while we queued, if we are in another thread
         return answer
+
+    def notice(self, message: Any) -> None:
+        """Deliver what must not be lost to a full mailbox."""
+        self.deliver(message)
 
     def control_message(self, message: Any, reply: Reply[Any] | None = None) -> None:
         """Queue a message that goes before all user messages."""
@@ -317,7 +323,7 @@ class Cell:
         self.leave(Exit(ExitKind.SHUTDOWN, status, at=self.host.now()))
         self.status = status
         self.epitaph = epitaph
-        self._tell_watchers(self.ended_by())
+        self.tell_watchers()
         self.refuse_queued()
         self.host.cells.pop(self, None)
 
@@ -328,26 +334,32 @@ class Cell:
             return
         self.last_exit = exit_
         actor.unregister()
-        self._tell_watchers(exit_)
+        self.tell_watchers()
 
-    def _tell_watchers(self, exit_: Exit) -> None:
-        watches, self.watches = self.watches, {}
-        for watch in watches:
-            watch.fire(exit_)
+    def tell_watchers(self) -> None:
+        """Tell everyone who watches of the last end."""
+        exit_ = self.ended_by()
+        for watch in tuple(self.watches):  # another thread may add one meanwhile
+            if self.watches.pop(watch, watch) is None:
+                watch.fire(exit_)
 
-    def watch(self, tell: Callable[[Down], object]) -> Watch:
+    def watch(self, tell: Callable[[Down], object], watcher: Cell | None = None) -> Watch:
         """Tell, once, when the current incarnation ends, or the next one while there is none.
 
         At once if there will be none any more.
         """
-        watch = Watch(self, tell)
+        watch = Watch(self, tell, watcher)
+        if watcher is not None:
+            watcher.watching[watch] = None
         self.watches[watch] = None
-        if self.epitaph is not None:
-            self._tell_watchers(self.ended_by())
+        if self.epitaph is not None or self.host.loop.is_closed():
+            self.tell_watchers()
         return watch
 
     def ended_by(self) -> Exit:
         """Return how the last incarnation ended."""
+        if self.actor is not None:
+            return Exit(ExitKind.KILLED, "its event loop has ended", at=self.host.now())
         return self.last_exit or Exit(ExitKind.NORMAL, "never started", at=self.host.now())
 
     def refuse_if_ended(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -47,7 +46,6 @@ class Janitor(LoopActor):
         self._root = root
         self._cleanup_interval = cleanup_interval
         self._due: list[tuple[float, str]] = []
-        self._timer: asyncio.TimerHandle | None = None
         self._elapsed = elapsed_of(cell.host.loop)
         self._seen = cell.host.loop.time(), self._elapsed()
 
@@ -89,18 +87,8 @@ class Janitor(LoopActor):
         return self.cell.host.loop.time() + interval * (1 - JITTER * chance())
 
     def _arm(self) -> None:
-        self.disarm()
         if self._due:
             at = min(self._due[0][0], self._seen[0] + LOOK)
-            self._timer = self.cell.host.loop.call_at(at, self.cell.deliver, Beat())
-
-    def disarm(self) -> None:
-        """Cancel the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def unregister(self) -> None:
-        """Leave no timer behind."""
-        self.disarm()
-        super().unregister()
+            self.arm(at, self.cell.deliver, Beat())
+        else:
+            self.disarm()

@@ -225,13 +225,13 @@ class Reply(pykka.Future[T], Generic[T]):
                     self._waiters += (waiter,)
             if pending:
                 try:
-                    yield from self._awaited(waiter)
+                    yield from self.awaited(waiter)
                 except BaseException:
                     self._leave(waiter)
                     raise
         return self._take()
 
-    def _awaited(self, waiter: asyncio.Future[None]) -> Generator[Any, None, None]:
+    def awaited(self, waiter: asyncio.Future[None]) -> Generator[Any, None, None]:
         """Wait; the turn that does is known to wait for it, so that cycles are found."""
         turn = running_turn()
         if turn is None:

@@ -409,7 +409,7 @@ class RootSupervisor(FamilyActor):
     def kill_child(self, effect: on.Kill) -> None:
         """Do nothing: a synchronous turn cannot be killed."""
 
-    def rest(self, name: str, child: FamilyChild | None) -> None:
+    def settled(self, name: str, child: FamilyChild | None) -> None:
         """Do nothing: who ends a child answers for it."""
 
     def all_down(self, effect: on.AllDown) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from pepperpy_resources.actors.actor_cell import ActorCell, StopNow, dead_error
 from pepperpy_resources.actors.family_actor import FamilyActor
-from pepperpy_resources.actors.host import Cell, Host, describe, raise_outside
+from pepperpy_resources.actors.host import Cell, Host
 from pepperpy_resources.actors.reply import Failure
 from pepperpy_resources.core import family_events as on
 from pepperpy_resources.core.family import Child, Family, Phase
@@ -21,6 +21,9 @@ from pepperpy_resources.errors import UsageError
 
 if TYPE_CHECKING:
     from pepperpy_resources.child_spec import ChildSpec, SupervisorSpec
+
+# What handles show of a child between two incarnations.
+WORDS = {Phase.WAITING: "backing-off", Phase.DOWN: "restarting"}
 
 GRACE = 60.0  # seconds a child that is gone stays visible
 MOST_GONE = 100  # of them, at most
@@ -157,26 +160,20 @@ class SupervisorActor(FamilyActor):
         spec: Any = self.family.children[name].spec
         cell = self.home.place(spec)
         self.attend(cell, name, number)
-        try:
-            if isinstance(cell, SupervisorCell):
-                cell.launch()
-            else:
-                spec.actor.launch(cell, *spec.args, **spec.kwargs)
-        except BaseException as error:
-            self._not_made(cell, error)
-
-    def _not_made(self, cell: Cell, error: BaseException) -> None:
-        """Take a constructor's failure for a failed start."""
-        raise_outside(self.cell.host.loop, error)
-        exit_ = Exit(ExitKind.FAILURE, describe(error), error, "__init__", self.cell.host.now())
-        cell.last_exit, cell.status = exit_, "stopped"
-        cell.on_exit(cell, exit_)
+        if isinstance(cell, SupervisorCell):
+            cell.launch()
+        elif isinstance(cell, ActorCell):
+            make = functools.partial(spec.actor.launch, cell, *spec.args, **spec.kwargs)
+            cell.launch(make)
 
     def tell_to_stop(self, effect: on.Tell) -> None:
         """Tell a child to stop, before or after what it has queued."""
         cell = self.home.places[effect.id]
         spec: Any = self.family.children[effect.id].spec
         exit_ = Exit(ExitKind.SHUTDOWN, "told by its supervisor", at=self.cell.host.now())
+        if cell.actor is None:  # about to be made
+            kill(cell, exit_)
+            return
         if spec.drain and isinstance(cell, ActorCell) and cell.status == "running":
             cell.stop_after_queue(exit_)
         else:
@@ -188,10 +185,13 @@ class SupervisorActor(FamilyActor):
         late = f"did not end within {spec.shutdown:g} s" if spec.shutdown else "by its shutdown=0"
         kill(self.home.places[effect.id], Exit(ExitKind.KILLED, late, at=self.cell.host.now()))
 
-    def rest(self, name: str, child: Child | None) -> None:
-        """Answer whoever waits for a child that is not coming back."""
+    def settled(self, name: str, child: Child | None) -> None:
+        """Answer whoever waits for a child that is not coming back; show how the others stand."""
         cell = self.home.places.get(name)
         if cell is None:
+            return
+        if child is not None and (child.coming or child.phase is not Phase.DOWN):
+            cell.status = WORDS.get(child.phase, cell.status)
             return
         if cell.epitaph is None:
             close(cell, "stopped")
@@ -269,8 +269,7 @@ class SupervisorActor(FamilyActor):
         exit_ = Exit(ExitKind.KILLED, "its supervisor ended", at=self.cell.host.now())
         for child in reversed(tuple(self.home.places.values())):
             child.on_exit = unheard
-            if child.actor is not None:
-                kill(child, exit_)
+            kill(child, exit_)  # also one that is about to be made
 
 
 def unheard(_cell: Cell, _exit: Exit) -> None:

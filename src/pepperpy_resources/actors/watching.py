@@ -23,11 +23,14 @@ log = logging.getLogger("pepperpy_resources")
 class Watch:
     """The wish to be told, once, when an incarnation of an actor ends."""
 
-    __slots__ = ("_tell", "over", "target")
+    __slots__ = ("_tell", "over", "target", "watcher")
 
-    def __init__(self, target: Cell, tell: Callable[[Down], object]) -> None:
+    def __init__(
+        self, target: Cell, tell: Callable[[Down], object], watcher: Cell | None = None
+    ) -> None:
         self.target = target
         self._tell = tell
+        self.watcher = watcher  # an actor whose incarnation's end is the watch's too
         self.over = False  # told or cancelled
 
     def __repr__(self) -> str:
@@ -37,6 +40,8 @@ class Watch:
         """Be told no more; also a notice that is queued already is not handed over."""
         self.over = True
         self.target.watches.pop(self, None)
+        if self.watcher is not None:
+            self.watcher.watching.pop(self, None)
 
     def fire(self, exit_: Exit) -> None:
         """Tell of the end."""

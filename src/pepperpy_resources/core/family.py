@@ -81,12 +81,14 @@ class Child:
 
     __slots__ = (
         "added",
+        "asked",
         "born",
         "coming",
         "due",
         "enders",
         "exit",
         "failures",
+        "given_up",
         "leaving",
         "log",
         "number",
@@ -113,6 +115,8 @@ class Child:
         self.coming = False
         self.leaving = False
         self.added = False  # by hand: if its first start fails, it is dropped
+        self.asked = False  # its start was ordered: if it fails, that is no failure of the child
+        self.given_up = False  # it was parked, and has not been up since
         self.exit: Exit | None = None  # the last
         self.verdict: Exit | None = None  # why it is being killed, if that is no order
         self.starters: list[Any] = []  # tickets to answer once it is up
@@ -172,6 +176,13 @@ class Family:
         every = self.policy.strategy is Strategy.ONE_FOR_ALL
         others = (other for other in self.children.values() if other is not child)
         return [other for other in others if every or other.order > child.order]
+
+    def tickets(self) -> list[Any]:
+        """Return every ticket that is not answered yet."""
+        lists = [self.stoppers]
+        for child in self.children.values():
+            lists += [child.starters, child.enders]
+        return [ticket for tickets in lists for ticket in tickets]
 
     def left(self, child: Child, now: float | None = None) -> int | None:
         """Return how many more failures would be answered by a restart; None: any number.
