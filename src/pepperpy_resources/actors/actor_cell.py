@@ -153,7 +153,7 @@ class ActorCell(Cell):
         if isinstance(message, Begin) and self.actor is not None:
             self._run(message, None, self.actor.on_start)
         elif isinstance(message, StopNow):
-            if self.current is not None and isinstance(self.current.message, Begin):
+            if self.current is not None and kind_of(self.current.message) is Begin:
                 self.kill(message.exit)  # a start is broken off, not waited for
             else:
                 self.stop_after_turn(message.exit)
@@ -357,7 +357,7 @@ class ActorCell(Cell):
 
     def refuse(self, message: Any, reply: Reply[Any] | Promise | None) -> None:
         """Answer a message nobody will handle; a notice nobody waits for is no letter."""
-        if not (isinstance(message, Down) and message.watch.over):
+        if not (kind_of(message) is Down and message.watch.over):
             super().refuse(message, reply)
 
     def _depart(self, exit_: Exit, delay: float = 0.0) -> None:

@@ -269,8 +269,7 @@ class SupervisorActor(FamilyActor):
         exit_ = Exit(ExitKind.KILLED, "its supervisor ended", at=self.cell.host.now())
         for child in reversed(tuple(self.home.places.values())):
             child.on_exit = unheard
-            if child.actor is not None:
-                kill(child, exit_)
+            kill(child, exit_)  # also one that is about to be made
 
 
 def unheard(_cell: Cell, _exit: Exit) -> None:

@@ -14,6 +14,7 @@ from pepperpy_resources.observe.node import Exit as ExitNode
 from pepperpy_resources.observe.node import Node, Turn, TypeNode
 from pepperpy_resources.observe.types import LONGEST
 
+UP = Phase.UP
 DUE = (Phase.WAITING, Phase.PARKED)  # these come up at a time that is set
 NONE: list[str] = []  # shared by all who wait for nobody
 LEAF: list[Node] = []  # and by all who have no children
@@ -38,6 +39,8 @@ def standing_of(cell: Cell, child: Child | None, family: Family | None, now: flo
     """Return how a child stands; what its supervisor knows is missing while that one is down."""
     if child is None or family is None:
         return Standing(cell.status)
+    if child.phase is UP and child.log is None:  # most of them, most of the time
+        return Standing(cell.status, child.restarts)
     left = None if child.log is None else child.log.left(now)
     is_due = child.phase in DUE and child.due < math.inf
     restart_in = max(0.0, child.due - now) if is_due else None
