@@ -153,7 +153,8 @@ class ActorCell(Cell):
         if isinstance(message, Begin) and self.actor is not None:
             self._run(message, None, self.actor.on_start)
         elif isinstance(message, StopNow):
-            if self.current is not None and kind_of(self.current.message) is Begin:
+            turn = self.current
+            if turn is not None and kind_of(turn.message) is Begin and not turn.has_returned():
                 self.kill(message.exit)  # a start is broken off, not waited for
             else:
                 self.stop_after_turn(message.exit)
@@ -195,7 +196,7 @@ class ActorCell(Cell):
             turn.task = asyncio.Task(
                 contained(answer), loop=self.host.loop, name=name, context=self._context
             )
-            turn.task.add_done_callback(functools.partial(self._finished, turn))
+            turn.task.add_done_callback(functools.partial(self._finished, turn, answer))
         else:
             self._over(turn, answer)
 
@@ -211,8 +212,11 @@ class ActorCell(Cell):
             if host.ready:
                 host.schedule()
 
-    def _finished(self, turn: Turn, task: asyncio.Task[Any]) -> None:
+    def _finished(
+        self, turn: Turn, work: Coroutine[Any, Any, Any], task: asyncio.Task[Any]
+    ) -> None:
         """Take the result of a turn that awaited."""
+        work.close()  # cancelled before it began, it would complain of never having been awaited
         if self.current is not turn:
             return  # abandoned: see `kill`
         outcome = Raised(asyncio.CancelledError()) if task.cancelled() else task.result()
