@@ -230,10 +230,15 @@ class SupervisorActor(FamilyActor):
     def start_with(self, message: StartWith, reply: Any) -> Any:
         """Add a child made from the spec of all."""
         try:
-            spec = self.home.spec.child_with(message, self.home.next_number())
+            spec = self.home.spec.child_with(message, self._numbered)
         except UsageError as error:
             return self.senseless(message, reply, error)
         return self.order(on.StartChild(spec), reply)
+
+    def _numbered(self, name: str) -> str:
+        """Return the id with the next number that nobody has by hand."""
+        numbers = iter(self.home.next_number, None)
+        return next(each for n in numbers if (each := f"{name}-{n}") not in self.family.children)
 
     def order_by_id(self, message: Any, reply: Any) -> Any:
         """Carry out what is asked for about one child, if that can be one's id."""
