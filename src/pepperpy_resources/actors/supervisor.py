@@ -177,7 +177,7 @@ class SupervisorActor(FamilyActor):
         if spec.drain and isinstance(cell, ActorCell) and cell.status == "running":
             cell.stop_after_queue(exit_)
         else:
-            cell.control_message(StopNow(exit_))
+            cell.control_message(StopNow(exit_, cell.incarnation))
 
     def kill_child(self, effect: on.Kill) -> None:
         """End a child without asking it."""
@@ -216,7 +216,9 @@ class SupervisorActor(FamilyActor):
         cell.on_exit(cell, exit_)
 
     def stop_now(self, message: StopNow, _reply: Any) -> None:
-        """Stop, on the word of the supervisor above."""
+        """Stop, on the word of the supervisor above or of who has the handle."""
+        if message.incarnation != self.cell.incarnation:
+            return
         self.happen(on.Stop(message.exit.kind, message.exit.reason))
 
     def start_child(self, message: on.StartChild, reply: Any) -> Any:
