@@ -107,6 +107,8 @@ class SupervisorCell(Cell):
 
     def kill(self, exit_: Exit) -> None:
         """End the supervisor and everything below it, without asking."""
+        if self.actor is None:
+            return
         self.leave(exit_)
         self.status = "stopped"
         self.on_exit(self, exit_)
@@ -252,8 +254,7 @@ class SupervisorActor(FamilyActor):
         exit_ = Exit(ExitKind.KILLED, "its supervisor ended", at=self.cell.host.now())
         for child in reversed(tuple(self.home.places.values())):
             child.on_exit = unheard
-            if child.actor is not None:
-                kill(child, exit_)
+            kill(child, exit_)
 
 
 def unheard(_cell: Cell, _exit: Exit) -> None:
