@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from pepperpy_resources.errors import ActorDead
-from pepperpy_resources.supervision import ChildSpec, Supervisor
+from pepperpy_resources.supervision import ChildSpec, Restart, Supervisor
 from pepperpy_resources.testing import run
 from tests.supervision.cases.kit import Script, running, settled
 
@@ -16,7 +16,7 @@ def test_who_is_about_to_be_made_is_not_made_once_its_supervisor_is_killed() -> 
     async def main() -> None:
         script = Script()
         below = Supervisor([script.child("a")])
-        async with running([ChildSpec("below", below, restart="temporary")]) as top:
+        async with running([ChildSpec("below", below, restart=Restart.TEMPORARY)]) as top:
             handle = top.supervisor("below")
             await handle.terminate_child("a")
             script.take()
