@@ -13,7 +13,6 @@ import msgspec
 from pepperpy_resources._checks import Refusal, Rule, flag, one_of, seconds, shown, whole
 from pepperpy_resources._rules import INTENSITY, PAUSES
 from pepperpy_resources.actors.actor import Actor
-from pepperpy_resources.actors.supervisor import StartWith
 from pepperpy_resources.core.kinship import (
     AutoShutdown,
     BudgetScope,
@@ -167,6 +166,23 @@ CHILD_CONTRADICTIONS: tuple[Contradiction, ...] = (
      lambda s: bool(s.args or s.kwargs) and s.supervises,
      "empty for a supervisor: it is made already"),
 )  # fmt: skip
+
+
+class StartWith(msgspec.Struct, frozen=True):
+    """Start one more child of a `simple_one_for_one` supervisor.
+
+    These arguments come after those of the spec; `id` None: the spec's, numbered. Raises
+    `InvalidSpec`.
+    """
+
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    id: str | None = None
+
+    def __post_init__(self) -> None:
+        """Read what is given in the code that gives it: no turn runs a user's iterators."""
+        own = {} if self.id is None else {"id": child_id}
+        check_fields(self, {"args": arguments, "kwargs": keywords, **own}, "StartWith")
 
 
 class SupervisorSpec(msgspec.Struct, frozen=True):

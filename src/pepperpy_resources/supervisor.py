@@ -20,14 +20,13 @@ from pepperpy_resources.actors.supervisor import (
     ChildCount,
     ChildInfo,
     CountChildren,
-    StartWith,
     SupervisorCell,
     WhichChildren,
     kill,
 )
 from pepperpy_resources.actors.turn import running_turn
 from pepperpy_resources.actors.watching import DeadLetter
-from pepperpy_resources.child_spec import UNSET, ChildSpec, supervisor_spec
+from pepperpy_resources.child_spec import UNSET, ChildSpec, StartWith, supervisor_spec
 from pepperpy_resources.child_spec import child_id as id_rule
 from pepperpy_resources.core import family_events as on
 from pepperpy_resources.core.kinship import (
@@ -104,7 +103,8 @@ class SupervisorHandle(ChildHandle):
 
     async def terminate_child(self, name: str) -> None:
         """Stop a child; its spec stays, unless it is temporary. `why`: not_found."""
-        self._check_caller(checked_id(name))
+        name = checked_id(name)
+        self._check_caller(name)
         await self.ask(on.TerminateChild(name))
 
     async def delete_child(self, name: str) -> None:

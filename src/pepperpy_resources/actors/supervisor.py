@@ -14,6 +14,7 @@ from pepperpy_resources.actors.actor_cell import ActorCell, StopNow, dead_error
 from pepperpy_resources.actors.family_actor import FamilyActor
 from pepperpy_resources.actors.host import Cell, Host
 from pepperpy_resources.actors.reply import Failure
+from pepperpy_resources.child_spec import StartWith
 from pepperpy_resources.core import family_events as on
 from pepperpy_resources.core.family import Child, Family, Phase
 from pepperpy_resources.core.kinship import Exit, ExitKind
@@ -54,17 +55,6 @@ class ChildCount(msgspec.Struct, frozen=True):
     active: int
     supervisors: int
     workers: int
-
-
-class StartWith(msgspec.Struct, frozen=True):
-    """Start one more child of a `simple_one_for_one` supervisor.
-
-    These arguments come after those of the spec; `id` None: the spec's, numbered.
-    """
-
-    args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] = {}
-    id: str | None = None
 
 
 class Gone(msgspec.Struct, frozen=True):
@@ -217,6 +207,16 @@ class SupervisorActor(FamilyActor):
     def stop_now(self, message: StopNow, _reply: Any) -> None:
         """Stop, on the word of the supervisor above."""
         self.happen(on.Stop(message.exit.kind, message.exit.reason))
+
+    def order(self, message: on.FamilyEvent, reply: Any) -> Any:
+        """Carry out an order about a child; anybody may send one, and with anything in it."""
+        name = getattr(message, "id", "")
+        if not isinstance(name, str):
+            got = type(name).__name__
+            return Failure(UsageError(f"{self.home.path}: a child's id must be a str; got {got}"))
+        if type(name) is not str:  # the comparison of a subclass is somebody's code (law 2)
+            message = msgspec.structs.replace(message, id=str.__str__(name))
+        return super().order(message, reply)
 
     def start_child(self, message: on.StartChild, reply: Any) -> Any:
         """Add a child, if it may be one here."""
