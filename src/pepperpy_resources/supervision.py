@@ -27,10 +27,11 @@ from pepperpy_resources.actors.supervisor import (
     ChildCount,
     ChildInfo,
     CountChildren,
+    StartWith,
     WhichChildren,
 )
 from pepperpy_resources.actors.watching import DeadLetter, Down, Watch
-from pepperpy_resources.child_spec import ChildSpec, StartWith
+from pepperpy_resources.child_spec import ChildSpec
 from pepperpy_resources.core.family_events import (
     DeleteChild,
     RestartChild,

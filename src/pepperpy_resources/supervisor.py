@@ -10,7 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from pepperpy_resources._checks import Refusal, as_seconds, shown
+from pepperpy_resources._checks import as_seconds
+from pepperpy_resources._given import checked
 from pepperpy_resources.actors.actor_cell import StopNow
 from pepperpy_resources.actors.family_actor import start_failed
 from pepperpy_resources.actors.handle import ActorHandle
@@ -20,13 +21,14 @@ from pepperpy_resources.actors.supervisor import (
     ChildCount,
     ChildInfo,
     CountChildren,
+    StartWith,
     SupervisorCell,
     WhichChildren,
     kill,
 )
 from pepperpy_resources.actors.turn import running_turn
 from pepperpy_resources.actors.watching import DeadLetter
-from pepperpy_resources.child_spec import UNSET, ChildSpec, StartWith, supervisor_spec
+from pepperpy_resources.child_spec import UNSET, ChildSpec, checked_id, supervisor_spec
 from pepperpy_resources.child_spec import child_id as id_rule
 from pepperpy_resources.core import family_events as on
 from pepperpy_resources.core.kinship import (
@@ -103,8 +105,7 @@ class SupervisorHandle(ChildHandle):
 
     async def terminate_child(self, name: str) -> None:
         """Stop a child; its spec stays, unless it is temporary. `why`: not_found."""
-        name = checked_id(name)
-        self._check_caller(name)
+        self._check_caller(checked_id(name))
         await self.ask(on.TerminateChild(name))
 
     async def delete_child(self, name: str) -> None:
@@ -186,7 +187,8 @@ class Supervisor:
             auto_shutdown=auto_shutdown,
             revive_after=revive_after,
         )
-        self.name = checked_id(name) if name is not None else f"supervisor-{next(_numbers)}"
+        own = name if name is not None else f"supervisor-{next(_numbers)}"
+        self.name = str(checked(own, id_rule, "Supervisor", "name"))
         self._cell: SupervisorCell | None = None
         self._up: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[Exit] | None = None
@@ -351,11 +353,3 @@ class Supervisor:
     def _on_host_stop(self) -> None:
         """Stop at once, because someone outside stopped one of our actors."""
         self._kill_all()
-
-
-def checked_id(name: Any) -> str:
-    """Return a child's id; raises `UsageError` for what cannot be one."""
-    stored = id_rule(name)
-    if isinstance(stored, Refusal):
-        raise UsageError(f"a child's id must be {stored.allowed}; got {shown(name)}")
-    return str(stored)

@@ -331,9 +331,10 @@ def test_a_loop_that_is_closed_or_does_not_run(folder: Path) -> None:
 
 
 def test_a_loop_that_is_stuck_and_comes_round_again(folder: Path, loop: Loop) -> None:
-    let_go = threading.Event()
+    hanging, let_go = threading.Event(), threading.Event()
 
     def hang() -> None:
+        hanging.set()
         let_go.wait(SOON)
 
     async def handler() -> None:
@@ -342,6 +343,7 @@ def test_a_loop_that_is_stuck_and_comes_round_again(folder: Path, loop: Loop) ->
     with shown(folder, loop) as inspection:
         look(str(inspection.path))  # so it knows the loop's thread
         asyncio.run_coroutine_threadsafe(named(handler(), "payer"), loop)
+        assert hanging.wait(SOON)
         (source,) = look(str(inspection.path)).sources
         assert source.tree == shop()  # built past the loop
         assert (source.loop.state, source.loop.task) == ("stuck", "payer")
@@ -350,8 +352,8 @@ def test_a_loop_that_is_stuck_and_comes_round_again(folder: Path, loop: Loop) ->
         prefix = r"test_a_loop_that_is_stuck_and_comes_round_again\.<locals>\."
         _, waits, inner, outer, _ = source.loop.where
         assert re.fullmatch(r".*threading\.py:\d+ in Event\.wait", waits)
-        assert re.fullmatch(rf"{re.escape(__file__)}:{line + 1} in {prefix}hang", inner)
-        assert re.fullmatch(rf"{re.escape(__file__)}:{line + 4} in {prefix}handler", outer)
+        assert re.fullmatch(rf"{re.escape(__file__)}:{line + 2} in {prefix}hang", inner)
+        assert re.fullmatch(rf"{re.escape(__file__)}:{line + 5} in {prefix}handler", outer)
         first = source.loop.stuck
         (again,) = look(str(inspection.path)).sources
         assert again.loop.stuck > first  # since the first question, over all that look

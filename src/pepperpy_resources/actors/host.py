@@ -47,6 +47,11 @@ REFUSED: Any = object()
 Letter = tuple[Any, "Reply[Any] | Promise | None", float]
 
 
+def kind_of(message: object) -> type[Any]:
+    """Return the message's type; isinstance would look at its `__class__`, which may raise."""
+    return type(message)
+
+
 def describe(error: BaseException) -> str:
     """Return the error's type and text, whatever its `__str__` does."""
     try:

@@ -14,7 +14,6 @@ from pepperpy_resources.actors.actor_cell import ActorCell, StopNow, dead_error
 from pepperpy_resources.actors.family_actor import FamilyActor
 from pepperpy_resources.actors.host import Cell, Host
 from pepperpy_resources.actors.reply import Failure
-from pepperpy_resources.child_spec import StartWith
 from pepperpy_resources.core import family_events as on
 from pepperpy_resources.core.family import Child, Family, Phase
 from pepperpy_resources.core.kinship import Exit, ExitKind
@@ -55,6 +54,17 @@ class ChildCount(msgspec.Struct, frozen=True):
     active: int
     supervisors: int
     workers: int
+
+
+class StartWith(msgspec.Struct, frozen=True):
+    """Start one more child of a `simple_one_for_one` supervisor.
+
+    These arguments come after those of the spec; `id` None: the spec's, numbered.
+    """
+
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    id: str | None = None
 
 
 class Gone(msgspec.Struct, frozen=True):
@@ -120,6 +130,9 @@ class SupervisorActor(FamilyActor):
         StopNow: "stop_now",
         on.StartChild: "start_child",
         StartWith: "start_with",
+        on.RestartChild: "order_by_id",
+        on.TerminateChild: "order_by_id",
+        on.DeleteChild: "order_by_id",
     }
 
     def __init__(self, cell: SupervisorCell) -> None:
@@ -208,22 +221,12 @@ class SupervisorActor(FamilyActor):
         """Stop, on the word of the supervisor above."""
         self.happen(on.Stop(message.exit.kind, message.exit.reason))
 
-    def order(self, message: on.FamilyEvent, reply: Any) -> Any:
-        """Carry out an order about a child; anybody may send one, and with anything in it."""
-        name = getattr(message, "id", "")
-        if not isinstance(name, str):
-            got = type(name).__name__
-            return Failure(UsageError(f"{self.home.path}: a child's id must be a str; got {got}"))
-        if type(name) is not str:  # the comparison of a subclass is somebody's code (law 2)
-            message = msgspec.structs.replace(message, id=str.__str__(name))
-        return super().order(message, reply)
-
     def start_child(self, message: on.StartChild, reply: Any) -> Any:
         """Add a child, if it may be one here."""
         try:
             self.home.spec.check_child(message.child)
         except UsageError as error:
-            return Failure(error)
+            return self.senseless(message, reply, error)
         return self.order(message, reply)
 
     def start_with(self, message: StartWith, reply: Any) -> Any:
@@ -231,8 +234,22 @@ class SupervisorActor(FamilyActor):
         try:
             spec = self.home.spec.child_with(message, self.home.next_number())
         except UsageError as error:
-            return Failure(error)
+            return self.senseless(message, reply, error)
         return self.order(on.StartChild(spec), reply)
+
+    def order_by_id(self, message: Any, reply: Any) -> Any:
+        """Carry out what is asked for about one child, if that can be one's id."""
+        try:
+            name = self.home.spec.id_of(message)
+        except UsageError as error:
+            return self.senseless(message, reply, error)
+        return self.order(type(message)(name), reply)
+
+    def senseless(self, message: Any, reply: Any, error: UsageError) -> Failure:
+        """Refuse an order whose fields are wrong: whoever sent it learns why."""
+        if reply is None:
+            self.home.host.dead_letters.add(self.home, message, str(error))
+        return Failure(error)
 
     def which_children(self, _message: WhichChildren, _reply: Any) -> list[ChildInfo]:
         """Return what the supervisor knows of each child."""
@@ -254,7 +271,7 @@ class SupervisorActor(FamilyActor):
         exit_ = Exit(ExitKind.KILLED, "its supervisor ended", at=self.cell.host.now())
         for child in reversed(tuple(self.home.places.values())):
             child.on_exit = unheard
-            kill(child, exit_)
+            kill(child, exit_)  # also one that is about to be made
 
 
 def unheard(_cell: Cell, _exit: Exit) -> None:

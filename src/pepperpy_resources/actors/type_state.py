@@ -64,6 +64,7 @@ class TypeState:
         self.pool = Pool(self.policy, self.counters)  # the current incarnation's
         self.parked: BaseException | None = None  # why, while the type is parked
         self.shutdowns = 0  # incarnations that were to shut a parked type
+        self.ending = False  # it is being stopped or removed: if it is parked, it stays so
 
     def report(self, outcome: on.Outcome) -> None:
         """Send a hook's outcome to the supervisor; close what is born after the type has ended."""
@@ -138,6 +139,11 @@ class TypeState:
         )
         error.__cause__ = self.parked
         return error
+
+    def revive(self) -> None:
+        """Forget that the type was parked."""
+        self.parked = None
+        self.shutdowns = 0
 
     def shuttable(self) -> bool:
         """Tell whether to try one more incarnation that only shuts down; two tries are enough."""

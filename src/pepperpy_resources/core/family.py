@@ -42,6 +42,9 @@ from pepperpy_resources.core.waiting import Deadlines
 class Phase(StrEnum):
     """What a child is doing."""
 
+    # Enum's own hash is Python code, and every move of a child looks two phases up.
+    __hash__ = str.__hash__
+
     DOWN = "down"  # never started, ended for good, or about to be started
     WAITING = "waiting"  # for its backoff
     STARTING = "starting"  # launched, not acknowledged
@@ -81,12 +84,14 @@ class Child:
 
     __slots__ = (
         "added",
+        "asked",
         "born",
         "coming",
         "due",
         "enders",
         "exit",
         "failures",
+        "given_up",
         "leaving",
         "log",
         "number",
@@ -113,6 +118,8 @@ class Child:
         self.coming = False
         self.leaving = False
         self.added = False  # by hand: if its first start fails, it is dropped
+        self.asked = False  # its start was ordered: if it fails, that is no failure of the child
+        self.given_up = False  # it was parked, and has not been up since
         self.exit: Exit | None = None  # the last
         self.verdict: Exit | None = None  # why it is being killed, if that is no order
         self.starters: list[Any] = []  # tickets to answer once it is up
@@ -199,8 +206,12 @@ class Family:
 
     def allow(self, child: Child, seconds: float) -> None:
         """Give what a child is doing so much time."""
-        child.due = self.now + seconds
-        self.deadlines.set(child.spec.id, child.due)
+        self.due_at(child, self.now + seconds)
+
+    def due_at(self, child: Child, at: float) -> None:
+        """Let what a child is doing have taken long enough at this time."""
+        child.due = at
+        self.deadlines.set(child.spec.id, at)
 
     def call(self, child: Child) -> None:
         """Let a child come up: as soon as it is down, and at its turn."""

@@ -20,6 +20,7 @@ STATUS = {
     Phase.STOPPING: "stopping",
     Phase.PARKED: "failed",
 }
+UP = Phase.UP
 DUE = (Phase.WAITING, Phase.PARKED)  # these come up at a time that is set
 NONE: list[str] = []  # shared by all who wait for nobody
 LEAF: list[Node] = []  # and by all who have no children
@@ -45,6 +46,8 @@ def standing_of(cell: Cell, child: Child | None, family: Family | None, now: flo
     if child is None or family is None:
         return Standing(cell.status)
     phase, left, restart_in = child.phase, None, None
+    if phase is UP and child.log is None:  # most of them, most of the time
+        return Standing(cell.status, child.restarts)
     status = STATUS.get(phase, cell.status)
     if phase is Phase.DOWN and child.coming and child.number:
         status = "restarting"

@@ -93,11 +93,11 @@ class Player(Actor):
     def note(self, text: str) -> None:
         self.script.log.append(text)
 
-    async def on_start(self) -> None:  # type: ignore[override]
+    async def on_start(self) -> None:
         await play(self.script.on_start[self.name][:1])
         self.note(f"start {self.name}")
 
-    async def on_stop(self) -> None:  # type: ignore[override]
+    async def on_stop(self) -> None:
         await play(self.script.on_stop[self.name][:1])
         self.note(f"stop {self.name}")
 
