@@ -107,6 +107,8 @@ class SupervisorCell(Cell):
 
     def kill(self, exit_: Exit) -> None:
         """End the supervisor and everything below it, without asking."""
+        if self.actor is None:
+            return
         self.leave(exit_)
         self.status = "stopped"
         self.on_exit(self, exit_)
