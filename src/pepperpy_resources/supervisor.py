@@ -60,7 +60,8 @@ class ChildHandle(ActorHandle):
 
         To end it for good, use `terminate_child`.
         """
-        self._cell.control_message(StopNow(self._exit(ExitKind.SHUTDOWN, "asked to stop")))
+        exit_ = self._exit(ExitKind.SHUTDOWN, "asked to stop")
+        self._cell.control_message(StopNow(exit_, self._cell.incarnation))
 
     def kill(self) -> None:
         """End the child at once: what it does is cancelled; its restart type decides what follows.

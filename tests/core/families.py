@@ -144,7 +144,7 @@ class Home:
         """Ask for a child that is down."""
         return self.send(on.RestartChild(name), ticket=ticket)
 
-    def terminate(self, name: str, ticket: str = "T") -> list[str]:
+    def terminate(self, name: str, ticket: str | None = "T") -> list[str]:
         """Ask a child away."""
         return self.send(on.TerminateChild(name), ticket=ticket)
 

@@ -118,7 +118,7 @@ def test_a_child_that_fails_right_after_each_start_does_escalate() -> None:
 
 def apart(**rest: object) -> Home:
     """Return a family of children that each have their own budget: one failure."""
-    limit = Intensity(restarts=1)
+    limit = Intensity(restarts=1, period=1000.0)
     return home("a", "b", budget_scope="child", intensity=limit, revive_after=30.0, **rest)
 
 

@@ -48,9 +48,13 @@ KEPT_REPLIES = 32  # replies kept for later turns, before the answered ones amon
 
 
 class StopNow(msgspec.Struct, frozen=True):
-    """End after the turn that runs, or in the user lane after everything before it."""
+    """End after the turn that runs, or in the user lane after everything before it.
+
+    It is for one incarnation: to any other it is of no concern (law 8).
+    """
 
     exit: Exit
+    incarnation: int
 
 
 class OnStop(msgspec.Struct, frozen=True):
@@ -154,19 +158,24 @@ class ActorCell(Cell):
         if isinstance(message, Begin) and self.actor is not None:
             self._run(message, None, self.actor.on_start)
         elif isinstance(message, StopNow):
-            turn = self.current
-            if turn is not None and kind_of(turn.message) is Begin and not turn.has_returned():
-                self.kill(message.exit)  # a start is broken off, not waited for
-            else:
-                self.stop_after_turn(message.exit)
+            self._stop_now(message)
         elif isinstance(message, HostStop):
             self.host.on_host_stop()
+
+    def _stop_now(self, message: StopNow) -> None:
+        if message.incarnation != self.incarnation:
+            return
+        turn = self.current
+        if turn is not None and kind_of(turn.message) is Begin and not turn.has_returned():
+            self.kill(message.exit)  # a start is broken off, not waited for
+        else:
+            self.stop_after_turn(message.exit)
 
     def _handle(self, message: Any, reply: Any) -> None:
         actor = self.actor
         kind = kind_of(message)
         if kind is StopNow:
-            self.stop_after_turn(message.exit)
+            self._stop_now(message)
         elif kind is Down and message.watch.over:
             return  # the watch was cancelled meanwhile
         elif kind is Crash:
@@ -325,7 +334,7 @@ class ActorCell(Cell):
 
     def stop_after_queue(self, exit_: Exit) -> None:
         """End after everything that is queued now, however full the mailbox is."""
-        self.notice(StopNow(exit_))
+        self.notice(StopNow(exit_, self.incarnation))
 
     def _end_incarnation(self, exit_: Exit) -> None:
         if self.actor is not None:
@@ -366,8 +375,9 @@ class ActorCell(Cell):
             watch.cancel()
 
     def refuse(self, message: Any, reply: Reply[Any] | Promise | None) -> None:
-        """Answer a message nobody will handle; a notice nobody waits for is no letter."""
-        if not (kind_of(message) is Down and message.watch.over):
+        """Answer a message nobody will handle; what is ours, and of no use now, is no letter."""
+        kind = kind_of(message)
+        if not (kind is StopNow or (kind is Down and message.watch.over)):
             super().refuse(message, reply)
 
     def _depart(self, exit_: Exit, delay: float = 0.0) -> None:

@@ -222,6 +222,11 @@ class Cell:
             host.drain()  # what the turn itself sent
         return answer
 
+    def inform(self, message: Any) -> None:
+        """Deliver a message that nobody misses where the actor has ended, or is given up."""
+        if self.epitaph is None:
+            self.deliver(message)
+
     def ask(self, message: Any, reply: Reply[Any]) -> None:
         """Deliver a question whose answer goes to this reply."""
         reply.cell = self

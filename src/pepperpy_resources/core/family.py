@@ -42,6 +42,9 @@ from pepperpy_resources.core.waiting import Deadlines
 class Phase(StrEnum):
     """What a child is doing."""
 
+    # Enum's own hash is Python code, and every move of a child looks two phases up.
+    __hash__ = str.__hash__
+
     DOWN = "down"  # never started, ended for good, or about to be started
     WAITING = "waiting"  # for its backoff
     STARTING = "starting"  # launched, not acknowledged

@@ -266,7 +266,8 @@ def terminate_child(family: Family, event: on.TerminateChild, ticket: Any) -> No
     child.coming = child.given_up = False
     family.send_away(child)
     if child.leaving:
-        child.enders.append(ticket)
+        if ticket is not None:
+            child.enders.append(ticket)
         return
     fail_starters(family, child, NOT_STARTED)
     if not is_kept(family, child):

@@ -23,7 +23,7 @@ from pepperpy_resources.observe.client import look
 from pepperpy_resources.observe.report import as_text, dot_of, filtered, json_of, trees, troubles
 from pepperpy_resources.observe.top import ORDERS, rows, table
 from pepperpy_resources.observe.view import View
-from pepperpy_resources.observe.words import clean, paint
+from pepperpy_resources.observe.words import Tone, clean, paint
 
 TREE = "show the supervision tree of a running program"
 TOP = "show the actors of a running program in a table that refreshes"
@@ -169,10 +169,13 @@ def screen(view: View, arguments: argparse.Namespace, width: int, height: int) -
     nodes = rows(trees(view), arguments.sort, arguments.filter)
     title = f"process {view.pid} at {view.taken}: {len(nodes)} nodes, by {arguments.sort}"
     above = [paint(title[: width or None], "bold", colour=colour)]
+    told: dict[tuple[Tone, str], list[str]] = {}  # once for all that share a loop
     for source in view.sources:
-        for tone, text in troubles(source):
-            line = clean(f"! {source.name}: {text}")
-            above.append(paint(line[: width or None], tone, colour=colour))
+        for trouble in troubles(source):
+            told.setdefault(trouble, []).append(source.name)
+    for (tone, text), names in told.items():
+        line = clean(f"! {', '.join(names)}: {text}")
+        above.append(paint(line[: width or None], tone, colour=colour))
     room = max(2, height - len(above)) if height else 0
     return [*above, *table(nodes, width, room, colour=colour)]
 
