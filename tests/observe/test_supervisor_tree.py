@@ -66,12 +66,12 @@ class Worker(Actor):
 
 
 class SlowToStart(Worker):
-    async def on_start(self) -> None:  # type: ignore[override]
+    async def on_start(self) -> None:
         await asyncio.sleep(10)
 
 
 class SlowToStop(Worker):
-    async def on_stop(self) -> None:  # type: ignore[override]
+    async def on_stop(self) -> None:
         await asyncio.sleep(4)
 
 

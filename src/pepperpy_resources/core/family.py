@@ -41,6 +41,9 @@ from pepperpy_resources.core.waiting import Deadlines
 class Phase(StrEnum):
     """What a child is doing."""
 
+    # Enum's own hash is Python code, and every move of a child looks two phases up.
+    __hash__ = str.__hash__
+
     DOWN = "down"  # never started, ended for good, or about to be started
     WAITING = "waiting"  # for its backoff
     STARTING = "starting"  # launched, not acknowledged
@@ -196,8 +199,12 @@ class Family:
 
     def allow(self, child: Child, seconds: float) -> None:
         """Give what a child is doing so much time."""
-        child.due = self.now + seconds
-        self.deadlines.set(child.spec.id, child.due)
+        self.due_at(child, self.now + seconds)
+
+    def due_at(self, child: Child, at: float) -> None:
+        """Let what a child is doing have taken long enough at this time."""
+        child.due = at
+        self.deadlines.set(child.spec.id, at)
 
     def call(self, child: Child) -> None:
         """Let a child come up: as soon as it is down, and at its turn."""

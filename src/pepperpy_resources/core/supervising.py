@@ -53,6 +53,10 @@ def adopt(family: Family, event: on.Adopt, _ticket: Any) -> None:
         family.move(child, "adopt")
         child.up_since = family.now
         child.coming = False
+    elif event.parked_until is not None:
+        family.move(child, "park")
+        family.due_at(child, event.parked_until)
+        child.coming = False
 
 
 def started(family: Family, event: on.Started, _ticket: Any) -> None:

@@ -14,19 +14,14 @@ from pepperpy_resources.observe.node import Exit as ExitNode
 from pepperpy_resources.observe.node import Node, Turn, TypeNode
 from pepperpy_resources.observe.types import LONGEST
 
-# What a phase says that the cell does not know; in any other the cell's own word counts.
-STATUS = {
-    Phase.WAITING: "backing-off",
-    Phase.STOPPING: "stopping",
-    Phase.PARKED: "failed",
-}
+UP = Phase.UP
 DUE = (Phase.WAITING, Phase.PARKED)  # these come up at a time that is set
 NONE: list[str] = []  # shared by all who wait for nobody
 LEAF: list[Node] = []  # and by all who have no children
 
 
 class Standing(NamedTuple):
-    """What a supervisor knows of a child."""
+    """What a child is doing, and what its supervisor knows of it."""
 
     status: str
     restarts: int = 0
@@ -44,15 +39,12 @@ def standing_of(cell: Cell, child: Child | None, family: Family | None, now: flo
     """Return how a child stands; what its supervisor knows is missing while that one is down."""
     if child is None or family is None:
         return Standing(cell.status)
-    phase, left, restart_in = child.phase, None, None
-    status = STATUS.get(phase, cell.status)
-    if phase is Phase.DOWN and child.coming and child.number:
-        status = "restarting"
-    elif phase in DUE:
-        restart_in = None if child.due == math.inf else max(0.0, child.due - now)
-    if child.log is not None:
-        left = child.log.left(now)
-    return Standing(status, child.restarts, left, restart_in)
+    if child.phase is UP and child.log is None:  # most of them, most of the time
+        return Standing(cell.status, child.restarts)
+    left = None if child.log is None else child.log.left(now)
+    is_due = child.phase in DUE and child.due < math.inf
+    restart_in = max(0.0, child.due - now) if is_due else None
+    return Standing(cell.status, child.restarts, left, restart_in)
 
 
 def cell_node(
