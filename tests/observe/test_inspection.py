@@ -236,6 +236,25 @@ def test_who_leaves_before_the_answer_disturbs_nobody(folder: Path, loop: Loop) 
         assert look(str(inspection.path)).sources[0].tree == big(5000)
 
 
+def test_a_fault_of_ours_costs_one_client_and_is_logged(
+    folder: Path, loop: Loop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults = [ValueError("our fault")]
+    real = connections.Client.write
+
+    def write(self: connections.Client) -> bool:
+        if faults:
+            raise faults.pop()
+        return real(self)
+
+    monkeypatch.setattr(connections.Client, "write", write)
+    with shown(folder, loop) as inspection:
+        assert raw(inspection.path, b'{"get":"tree"}\n') == b""
+        assert look(str(inspection.path)).sources[0].tree == shop()
+    assert "a client of the inspection was not served" in caplog.text
+    assert "our fault" in caplog.text
+
+
 def test_more_than_can_be_served_are_turned_away(
     folder: Path, loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,15 +107,15 @@ class Watched:
 
 def attempt(build: Build) -> tuple[Node | None, str]:
     """Return the tree, or why it could not be built."""
-    for left in reversed(range(TRIES)):
+    problem = ""
+    for _ in range(TRIES):
         try:
             return build(), ""
-        except RuntimeError as error:
-            if not left:  # else: something changed size while it was read
-                return None, describe(error)
+        except RuntimeError as error:  # something changed size while it was read, most likely
+            problem = describe(error)
         except Exception as error:  # noqa: BLE001 - said to whoever asked, who can do most about it
             return None, describe(error)
-    return None, ""
+    return None, problem
 
 
 def look_at(watched: Sequence[Watched]) -> list[Source]:
