@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from itertools import islice
@@ -248,15 +248,18 @@ class SupervisorSpec(msgspec.Struct, frozen=True):
         """Return the id an order is about; raises `UsageError` for what cannot be one."""
         return checked_id(order.id)
 
-    def child_with(self, wanted: StartWith, number: int) -> ChildSpec:
-        """Return the spec of one more child; raises `InvalidSpec`."""
+    def child_with(self, wanted: StartWith, numbered: Callable[[str], str]) -> ChildSpec:
+        """Return the spec of one more child; raises `InvalidSpec`.
+
+        `numbered` makes an id that is free out of the spec's, for a child without one.
+        """
         if not self.dynamic:
             raise InvalidSpec(
                 f"strategy {self.policy.strategy.value!r}: children are added by their specs, "
                 "start_child(ChildSpec(...))"
             )
         template = self.children[0]
-        name = f"{template.id}-{number}" if wanted.id is None else checked_id(wanted.id)
+        name = numbered(template.id) if wanted.id is None else checked_id(wanted.id)
         of = spec_name(name)
         more: Any = checked(wanted.args, arguments, of, "args")
         named: Any = checked(wanted.kwargs, keywords, of, "kwargs")

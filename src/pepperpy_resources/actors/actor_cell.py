@@ -47,9 +47,13 @@ KEPT_REPLIES = 32  # replies kept for later turns, before the answered ones amon
 
 
 class StopNow(msgspec.Struct, frozen=True):
-    """End after the turn that runs, or in the user lane after everything before it."""
+    """End after the turn that runs, or in the user lane after everything before it.
+
+    It is for one incarnation: to any other it is of no concern (law 8).
+    """
 
     exit: Exit
+    incarnation: int
 
 
 class OnStop(msgspec.Struct, frozen=True):
@@ -153,18 +157,24 @@ class ActorCell(Cell):
         if isinstance(message, Begin) and self.actor is not None:
             self._run(message, None, self.actor.on_start)
         elif isinstance(message, StopNow):
-            if self.current is not None and kind_of(self.current.message) is Begin:
-                self.kill(message.exit)  # a start is broken off, not waited for
-            else:
-                self.stop_after_turn(message.exit)
+            self._stop_now(message)
         elif isinstance(message, HostStop):
             self.host.on_host_stop()
+
+    def _stop_now(self, message: StopNow) -> None:
+        if message.incarnation != self.incarnation:
+            return
+        turn = self.current
+        if turn is not None and kind_of(turn.message) is Begin and not turn.has_returned():
+            self.kill(message.exit)  # a start is broken off, not waited for
+        else:
+            self.stop_after_turn(message.exit)
 
     def _handle(self, message: Any, reply: Any) -> None:
         actor = self.actor
         kind = kind_of(message)
         if kind is StopNow:
-            self.stop_after_turn(message.exit)
+            self._stop_now(message)
         elif kind is Down and message.watch.over:
             return  # the watch was cancelled meanwhile
         elif kind is Crash:
@@ -195,7 +205,7 @@ class ActorCell(Cell):
             turn.task = asyncio.Task(
                 contained(answer), loop=self.host.loop, name=name, context=self._context
             )
-            turn.task.add_done_callback(functools.partial(self._finished, turn))
+            turn.task.add_done_callback(functools.partial(self._finished, turn, answer))
         else:
             self._over(turn, answer)
 
@@ -211,8 +221,11 @@ class ActorCell(Cell):
             if host.ready:
                 host.schedule()
 
-    def _finished(self, turn: Turn, task: asyncio.Task[Any]) -> None:
+    def _finished(
+        self, turn: Turn, work: Coroutine[Any, Any, Any], task: asyncio.Task[Any]
+    ) -> None:
         """Take the result of a turn that awaited."""
+        work.close()  # cancelled before it began, it would complain of never having been awaited
         if self.current is not turn:
             return  # abandoned: see `kill`
         outcome = Raised(asyncio.CancelledError()) if task.cancelled() else task.result()
@@ -315,7 +328,7 @@ class ActorCell(Cell):
 
     def stop_after_queue(self, exit_: Exit) -> None:
         """End after everything that is queued now, however full the mailbox is."""
-        self.notice(StopNow(exit_))
+        self.notice(StopNow(exit_, self.incarnation))
 
     def _end_incarnation(self, exit_: Exit) -> None:
         if self.actor is not None:
@@ -356,8 +369,9 @@ class ActorCell(Cell):
             watch.cancel()
 
     def refuse(self, message: Any, reply: Reply[Any] | Promise | None) -> None:
-        """Answer a message nobody will handle; a notice nobody waits for is no letter."""
-        if not (kind_of(message) is Down and message.watch.over):
+        """Answer a message nobody will handle; what is ours, and of no use now, is no letter."""
+        kind = kind_of(message)
+        if not (kind is StopNow or (kind is Down and message.watch.over)):
             super().refuse(message, reply)
 
     def _depart(self, exit_: Exit, delay: float = 0.0) -> None:

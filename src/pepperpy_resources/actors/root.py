@@ -194,7 +194,7 @@ class Root:
         """Free what a type that has ended held of its budget."""
         if state.budget is not None:
             state.ledger.permits = 0.0  # should it be revived
-            state.budget.deliver(Leave(state.policy.name))
+            state.budget.inform(Leave(state.policy.name))
 
     def find(self, name: str) -> Cell | None:
         """Return where the actor of a type lives, or "janitor", "metrics" or "root"."""
@@ -209,7 +209,7 @@ class Root:
         """Let the janitor plan anew."""
         janitor = self.children.get(JANITOR)
         if janitor is not None:
-            janitor.cell.deliver(TypesChanged())
+            janitor.cell.inform(TypesChanged())
 
     def _crashed(self, _cell: Cell, exit_: Exit) -> None:
         """Give the root a new incarnation, which takes the children over; or give up."""

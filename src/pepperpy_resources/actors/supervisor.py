@@ -107,6 +107,8 @@ class SupervisorCell(Cell):
 
     def kill(self, exit_: Exit) -> None:
         """End the supervisor and everything below it, without asking."""
+        if self.actor is None:
+            return
         self.leave(exit_)
         self.status = "stopped"
         self.on_exit(self, exit_)
@@ -177,7 +179,7 @@ class SupervisorActor(FamilyActor):
         if spec.drain and isinstance(cell, ActorCell) and cell.status == "running":
             cell.stop_after_queue(exit_)
         else:
-            cell.control_message(StopNow(exit_))
+            cell.control_message(StopNow(exit_, cell.incarnation))
 
     def kill_child(self, effect: on.Kill) -> None:
         """End a child without asking it."""
@@ -216,7 +218,9 @@ class SupervisorActor(FamilyActor):
         cell.on_exit(cell, exit_)
 
     def stop_now(self, message: StopNow, _reply: Any) -> None:
-        """Stop, on the word of the supervisor above."""
+        """Stop, on the word of the supervisor above or of who has the handle."""
+        if message.incarnation != self.cell.incarnation:
+            return
         self.happen(on.Stop(message.exit.kind, message.exit.reason))
 
     def start_child(self, message: on.StartChild, reply: Any) -> Any:
@@ -230,10 +234,15 @@ class SupervisorActor(FamilyActor):
     def start_with(self, message: StartWith, reply: Any) -> Any:
         """Add a child made from the spec of all."""
         try:
-            spec = self.home.spec.child_with(message, self.home.next_number())
+            spec = self.home.spec.child_with(message, self._numbered)
         except UsageError as error:
             return self.senseless(message, reply, error)
         return self.order(on.StartChild(spec), reply)
+
+    def _numbered(self, name: str) -> str:
+        """Return the id with the next number that nobody has by hand."""
+        numbers = iter(self.home.next_number, None)
+        return next(each for n in numbers if (each := f"{name}-{n}") not in self.family.children)
 
     def order_by_id(self, message: Any, reply: Any) -> Any:
         """Carry out what is asked for about one child, if that can be one's id."""

@@ -106,6 +106,7 @@ class TypeState:
         for timer in (self.ledger.timer, self.next_look):
             if timer is not None:
                 timer.cancel()
+        self.looks_soon, self.next_look = False, None
 
     def undo(self, reply: Reply[Any] | Promise, answer: Any) -> on.Event | None:
         """Return what takes a withdrawn acquire back: out of the queue, or its lease."""
@@ -153,6 +154,7 @@ class TypeState:
     def give_up(self) -> None:
         """Deny every ticket and close every resource without a machine: none can be built."""
         ledger = self.ledger
+        self.disarm()
         self.forsaken(Failure(self.parked_error()))
         for lease in ledger.leases.values():
             ledger.end_late(lease)
