@@ -302,25 +302,6 @@ def test_what_fails_to_build_is_said(folder: Path, loop: Loop) -> None:
         assert second.tree == shop()
 
 
-@pytest.mark.parametrize(("failures", "built"), [(0, True), (9, True), (10, False)])
-def test_a_dict_that_changes_while_it_is_read_is_read_again(
-    failures: int, folder: Path, loop: Loop, *, built: bool
-) -> None:
-    left = [RuntimeError("dictionary changed size during iteration")] * failures
-
-    def build() -> Node:
-        if left:
-            raise left.pop()
-        return shop()
-
-    with shown(folder, loop, build) as inspection:
-        (source,) = look(str(inspection.path)).sources
-        assert source.tree == (shop() if built else None)
-        assert source.error == (
-            "" if built else "RuntimeError: dictionary changed size during iteration"
-        )
-
-
 def test_a_tree_that_no_json_can_hold_is_said_and_the_next_is_served(
     folder: Path, loop: Loop
 ) -> None:

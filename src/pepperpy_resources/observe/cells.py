@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import NamedTuple
 
@@ -101,8 +102,11 @@ def cell_node(
 
 def oldest(cell: Cell, now: float) -> float:
     """Return how long the oldest of the queued messages has been there."""
-    heads = [tuple(lane)[:1] for lane in (cell.user, cell.control)]
-    return max((now - queued for head in heads for _, _, queued in head), default=0.0)
+    age = 0.0
+    for lane in (cell.user, cell.control):
+        with contextlib.suppress(IndexError):  # empty, or emptied meanwhile
+            age = max(age, now - lane[0][2])
+    return age
 
 
 def exit_node(end: Exit, now: float) -> ExitNode:
