@@ -203,7 +203,7 @@ class Supervisor:
         """Start the children on the running loop; returns once all are up.
 
         Raises `StartFailed` naming the child that did not start, after those before it have been
-        stopped; `UsageError` if it was started before.
+        stopped, as they are if the caller is cancelled; `UsageError` if it was started before.
         """
         if self._cell is not None:
             raise UsageError(f"{self!r} was started already: make a new one")
@@ -217,7 +217,8 @@ class Supervisor:
         try:
             await asyncio.shield(self._up)
         except asyncio.CancelledError:
-            await self._stop(0.0)
+            self._up.cancel()  # nobody is left to be told how it went
+            await self._stop(None)  # what is up holds things, and lets go of them in order
             raise
 
     async def stop(self, timeout: float | timedelta | None = None) -> None:

@@ -153,12 +153,19 @@ class ActorCell(Cell):
         if isinstance(message, Begin) and self.actor is not None:
             self._run(message, None, self.actor.on_start)
         elif isinstance(message, StopNow):
-            if self.current is not None and kind_of(self.current.message) is Begin:
+            if self._starts():
                 self.kill(message.exit)  # a start is broken off, not waited for
             else:
                 self.stop_after_turn(message.exit)
         elif isinstance(message, HostStop):
             self.host.on_host_stop()
+
+    def _starts(self) -> bool:
+        """Tell whether `on_start` still runs; what it has done, `on_stop` must undo."""
+        turn = self.current
+        if turn is None or kind_of(turn.message) is not Begin:
+            return False
+        return turn.task is None or not turn.task.done()
 
     def _handle(self, message: Any, reply: Any) -> None:
         actor = self.actor
@@ -195,7 +202,7 @@ class ActorCell(Cell):
             turn.task = asyncio.Task(
                 contained(answer), loop=self.host.loop, name=name, context=self._context
             )
-            turn.task.add_done_callback(functools.partial(self._finished, turn))
+            turn.task.add_done_callback(functools.partial(self._finished, turn, answer))
         else:
             self._over(turn, answer)
 
@@ -211,8 +218,11 @@ class ActorCell(Cell):
             if host.ready:
                 host.schedule()
 
-    def _finished(self, turn: Turn, task: asyncio.Task[Any]) -> None:
+    def _finished(
+        self, turn: Turn, work: Coroutine[Any, Any, Any], task: asyncio.Task[Any]
+    ) -> None:
         """Take the result of a turn that awaited."""
+        work.close()  # cancelled before its first step, it would be called "never awaited"
         if self.current is not turn:
             return  # abandoned: see `kill`
         outcome = Raised(asyncio.CancelledError()) if task.cancelled() else task.result()

@@ -46,8 +46,7 @@ def pauses(backoff: Backoff, lives: list[float]) -> list[float]:
     async def main() -> None:
         children = [ChildSpec("a", Mortal, args=(starts, iter(lives)))]
         async with running(children, backoff=backoff):
-            while len(starts) <= len(lives):
-                await asyncio.sleep(100)
+            await asyncio.sleep(1e6)
 
     run(main())
     ends = [start + life for start, life in zip(starts, lives, strict=False)]
@@ -58,7 +57,7 @@ def pauses(backoff: Backoff, lives: list[float]) -> list[float]:
     least=st.floats(0.01, 100),
     factor=st.floats(1, 10),
     most=st.floats(1, 10),
-    jitter=st.floats(0, 1),
+    jitter=st.floats(0, 0.99),
     failures=st.integers(1, 12),
 )
 @settings(max_examples=60, deadline=None)
@@ -162,7 +161,7 @@ class TimerCounting(VirtualTimeLoop):
         super().__init__()
         self.timers: list[asyncio.TimerHandle] = []
 
-    def call_at(self, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+    def call_at(self, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:  # type: ignore[override]
         timer: asyncio.TimerHandle = super().call_at(*args, **kwargs)
         self.timers.append(timer)
         return timer
@@ -242,10 +241,10 @@ def test_52_a_herd_of_a_thousand_children_spreads() -> None:
             assert (await top.count_children()).active == 1000
             back = [start - began - 5 for start in starts[2000:]]
             assert len(back) == 1000
-            assert 5 <= min(back)
+            assert min(back) >= 5
             assert max(back) <= 15
             a_second = Counter(int(each) for each in back)
-            assert sorted(a_second) == list(range(5, 15))
+            assert {int(each) for each in back} == set(range(5, 15))
             assert all(50 < number < 150 for number in a_second.values())  # 100, give or take
 
     run(main())
