@@ -242,7 +242,8 @@ class Supervisor:
         try:
             await asyncio.shield(self._up)
         except asyncio.CancelledError:
-            await self._stop(None)
+            self._up.cancel()  # nobody is left to be told how it went
+            await self._stop(None)  # what is up holds things, and lets go of them in order
             raise
 
     async def stop(self, timeout: float | timedelta | None = None) -> None:

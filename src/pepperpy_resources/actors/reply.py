@@ -9,6 +9,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
@@ -106,8 +107,14 @@ class Reply(pykka.Future[T], Generic[T]):
 
     def __del__(self) -> None:
         # Dropped before anybody took the answer: a lease in it would be held by nobody for ever.
-        if self._state is ANSWERED and self.cell is not None:
-            self.withdraw()
+        if self._state is not ANSWERED or self.cell is None:
+            return
+        # In the middle of anything, since the collector may run anywhere: perhaps inside a turn,
+        # or under the lock. So it takes no lock, which nobody else could want here, and only
+        # leaves word.
+        self._state = WITHDRAWN
+        with suppress(RuntimeError):  # the loop is closed
+            self.cell.host.loop.call_soon_threadsafe(self.cell.withdrawn, self, self._answer)
 
     @property
     def withdrawn(self) -> bool:
