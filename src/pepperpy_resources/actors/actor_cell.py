@@ -252,6 +252,8 @@ class ActorCell(Cell):
             self._end_incarnation(self._ending)
 
     def _keep(self, reply: Reply[Any] | Promise) -> None:
+        if isinstance(reply, Reply):
+            reply.kept = True
         self._later.append(reply)
         if len(self._later) > KEPT_REPLIES and len(self._later) & (len(self._later) - 1) == 0:
             self._later = [kept for kept in self._later if kept.pending]

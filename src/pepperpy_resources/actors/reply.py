@@ -86,6 +86,7 @@ class Reply(pykka.Future[T], Generic[T]):
     # Class attributes stand in for what most replies never need, and for pykka's __init__: a
     # reply is made for every acquire that has to wait.
     ticket = 0  # the number it waits under, once it does
+    kept = False  # for a later turn
     _state = PENDING
     _answer: Any = None
     _waiters: tuple[asyncio.Future[None], ...] = ()
@@ -244,11 +245,11 @@ class Reply(pykka.Future[T], Generic[T]):
         if turn is None:
             yield from waiter
             return
-        turn.waits_for(self)
+        wait = turn.waits_for(self, waiter)
         try:
             yield from waiter
         finally:
-            turn.waits.remove(self)
+            turn.waits.remove(wait)
 
     async def _await_special(self) -> T:
         if self._derivation is not None:
