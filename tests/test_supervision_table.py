@@ -1,4 +1,4 @@
-"""Every case of supervision has a test of its number, and every rule of the docs names its tests."""
+"""Every case of supervision has a test of its number, every rule of the docs names its tests."""
 
 from __future__ import annotations
 
