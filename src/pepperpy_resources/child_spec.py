@@ -6,11 +6,21 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 
+from pepperpy_resources._callables import describe
 from pepperpy_resources._checks import Refusal, Rule, flag, one_of, seconds, shown, whole
+from pepperpy_resources._given import (
+    Contradiction,
+    check_fields,
+    check_names,
+    check_together,
+    checked,
+    invalid,
+)
 from pepperpy_resources._rules import INTENSITY, PAUSES
 from pepperpy_resources.actors.actor import Actor
 from pepperpy_resources.actors.supervisor import StartWith
@@ -25,78 +35,106 @@ from pepperpy_resources.core.kinship import (
 from pepperpy_resources.core.policy import Backoff, Intensity
 from pepperpy_resources.errors import InvalidSpec
 
+RestartWord = Restart | Literal["permanent", "transient", "temporary"]
+
 UNSET: Any = msgspec.UNSET
 ENDLESS = math.inf
+MOST_ARGUMENTS = 1000
+MOST_CHILDREN = 100_000  # that a supervisor starts with: an iterator may have no end
+
+_FORBIDDEN = ":/*?[]"  # "/" parts a path, ":" a resource id; the others are patterns
 
 
 def child_id(value: object) -> object:
     """Rule of a child's id: it is a part of a path."""
-    allowed = "a printable word without whitespace or any of :/*?[]"
-    if not isinstance(value, str) or not value:
-        return Refusal(allowed)
-    bad = any(char in ":/*?[]" or char.isspace() or not char.isprintable() for char in value)
-    return Refusal(allowed) if bad else str.__str__(value)
+    allowed = f"a printable word without whitespace or any of {_FORBIDDEN}"
+    text = str.__str__(value) if isinstance(value, str) else ""
+    for at, char in enumerate(text):
+        if char in _FORBIDDEN or char.isspace() or not char.isprintable():
+            # Only up to the mistake: what has a ":" in it may be a URL with a password.
+            return Refusal(allowed, shown(text[: at + 1]) + ("..." if text[at + 1 :] else ""))
+    return text or Refusal(allowed)
+
+
+def checked_id(name: object) -> str:
+    """Return a child's id; raises `UsageError` for what cannot be one."""
+    return str(checked(name, child_id, "an order about a child", "id"))
 
 
 def word_of(kind: type[StrEnum]) -> Rule:
     """Make the rule of a member of an enumeration, or its word."""
-    rule = one_of(*kind)
+    rule = one_of(*(member.value for member in kind))
 
-    def member(value: object) -> object:
+    def word(value: object) -> object:
         stored = rule(value)
         return stored if isinstance(stored, Refusal) else kind(str(stored))
 
-    return member
+    return word
 
 
 def maker(value: Any) -> object:
-    """Rule of what makes a child."""
+    """Rule of what makes a child; anything else is shown by its type: it may be a secret."""
     given: Any = value
     if isinstance(value, type):
-        got = f"the class {value.__name__}"
-        is_maker = issubclass(value, Actor) and value is not Actor
+        got, is_maker = describe(given), issubclass(value, Actor) and value is not Actor
     else:
-        got, is_maker = "", isinstance(getattr(given, "spec", None), SupervisorSpec)
-    if is_maker:
-        return given
-    return Refusal("a subclass of Actor, or a Supervisor", got)
+        got = f"a value of type {type(given).__name__}"
+        is_maker = isinstance(getattr(given, "spec", None), SupervisorSpec)
+    return given if is_maker else Refusal("a subclass of Actor, or a Supervisor", got)
 
 
 def arguments(value: Any) -> object:
     """Rule of positional arguments; their values are not shown."""
-    items: Any = value
+    given: Any = value
+    allowed, kind = "a tuple", type(given).__name__
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        return Refusal("a tuple", f"a {type(items).__name__}")
-    return tuple(items)
+        return Refusal(allowed, f"a value of type {kind}")
+    items: tuple[Any, ...] = tuple(islice(given, MOST_ARGUMENTS + 1))
+    return (
+        items if len(items) <= MOST_ARGUMENTS else Refusal(allowed, f"more than {MOST_ARGUMENTS}")
+    )
 
 
 def keywords(value: Any) -> object:
     """Rule of keyword arguments; their values are not shown."""
-    kind, items = type(value).__name__, value
+    given: Any = value
+    allowed, kind = "a dict with str keys", type(given).__name__
     if not isinstance(value, Mapping):
-        return Refusal("a dict with str keys", f"a {kind}")
-    stored: dict[object, object] = dict(items)
-    named = all(isinstance(key, str) for key in stored)
-    return stored if named else Refusal("a dict with str keys", f"a {kind} with others")
+        return Refusal(allowed, f"a value of type {kind}")
+    names: list[Any] = list(islice(given, MOST_ARGUMENTS + 1))
+    if len(names) > MOST_ARGUMENTS:
+        return Refusal(allowed, f"more than {MOST_ARGUMENTS}")
+    if not all(isinstance(name, str) for name in names):
+        return Refusal(allowed, f"a {kind} with others")
+    return {name: given[name] for name in names}
 
 
-CHILD_RULES: dict[str, Rule] = {
-    "id": child_id,
-    "actor": maker,
+FIRST_RULES: dict[str, Rule] = {"id": child_id, "actor": maker, "supervises": flag}
+
+OTHER_RULES: dict[str, Rule] = {
     "args": arguments,
     "kwargs": keywords,
     "restart": word_of(Restart),
     "shutdown": seconds(zero="kill at once", forever="wait for ever"),
     "start_timeout": seconds(forever="wait for ever"),
     "significant": flag,
-    "supervises": flag,
     "max_mailbox": whole(1, none="no limit"),
     "stuck_after": seconds(forever="never"),
     "drain": flag,
 }
 
 
-class Made(ChildPolicy, frozen=True):
+class _SpecMeta(msgspec.StructMeta):
+    # msgspec's own constructor raises TypeError for an unknown keyword. Hidden from type checkers,
+    # which know the constructor from the fields.
+    if not TYPE_CHECKING:
+
+        def __call__(cls, *given: object, **fields: Any) -> object:  # noqa: N805 - a metaclass
+            check_names(given, fields, ("id", "actor"), cls.__struct_fields__)
+            return super().__call__(*given, **fields)
+
+
+class Made(ChildPolicy, metaclass=_SpecMeta, frozen=True):
     """Gives what makes a child the second place in its spec."""
 
     actor: Any = UNSET
@@ -119,6 +157,7 @@ class ChildSpec(Made, frozen=True, kw_only=True):
 
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}  # noqa: RUF012 - a Struct copies it
+    restart: RestartWord = Restart.PERMANENT  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
     shutdown: float | timedelta = UNSET  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
     start_timeout: float | timedelta = UNSET  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
     max_mailbox: int | None = None
@@ -127,13 +166,17 @@ class ChildSpec(Made, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check and normalise every field, then what holds between fields."""
+        of = spec_name(self.id)
+        check_fields(self, FIRST_RULES, of)
         above = self.supervisor is not None
+        if self.supervises and not above:
+            raise invalid(of, "supervises", "left out: it follows from actor", "True")
         set_field(self, "supervises", above)
         for field, worker in (("shutdown", 5.0), ("start_timeout", 30.0)):
             if getattr(self, field) is UNSET:
                 set_field(self, field, ENDLESS if above else worker)
-        check_fields(self, CHILD_RULES, f"ChildSpec {self.id!r}" if known(self.id) else "ChildSpec")
-        check_together(self, CHILD_CONTRADICTIONS, f"ChildSpec {self.id!r}")
+        check_fields(self, OTHER_RULES, of)
+        check_together(self, CHILD_CONTRADICTIONS, of)
 
     @property
     def supervisor(self) -> SupervisorSpec | None:
@@ -143,12 +186,15 @@ class ChildSpec(Made, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         """Return the id and what makes it; arguments may be secret."""
-        made = self.actor.__name__ if isinstance(self.actor, type) else repr(self.actor)
-        return f"ChildSpec({self.id!r}, {made}, {self.restart.value})"
+        made = describe(self.actor) if isinstance(self.actor, type) else repr(self.actor)
+        return f"ChildSpec({self.id!r}, {made}, {self.restart})"
 
 
-# A rule between fields: the field to blame, what may not be, what is allowed instead.
-Contradiction = tuple[str, Callable[[Any], bool], str]
+def spec_name(name: object) -> str:
+    """Return how errors name the spec of this id, which may be no id and secret."""
+    usable = type(name) is str and not isinstance(child_id(name), Refusal)
+    return f"ChildSpec {name!r}" if usable else "ChildSpec"
+
 
 CHILD_CONTRADICTIONS: tuple[Contradiction, ...] = (
     ("significant",
@@ -164,7 +210,10 @@ CHILD_CONTRADICTIONS: tuple[Contradiction, ...] = (
      lambda s: s.max_mailbox is not None and s.supervises,
      "None for a supervisor"),
     ("args",
-     lambda s: bool(s.args or s.kwargs) and s.supervises,
+     lambda s: bool(s.args) and s.supervises,
+     "empty for a supervisor: it is made already"),
+    ("kwargs",
+     lambda s: bool(s.kwargs) and s.supervises,
      "empty for a supervisor: it is made already"),
 )  # fmt: skip
 
@@ -195,19 +244,30 @@ class SupervisorSpec(msgspec.Struct, frozen=True):
             )
         check_significant(child, self.policy)
 
-    def child_with(self, wanted: StartWith, number: int) -> ChildSpec:
-        """Return the spec of one more child; raises `InvalidSpec`."""
+    def id_of(self, order: Any) -> str:
+        """Return the id an order is about; raises `UsageError` for what cannot be one."""
+        return checked_id(order.id)
+
+    def child_with(self, wanted: StartWith, numbered: Callable[[str], str]) -> ChildSpec:
+        """Return the spec of one more child; raises `InvalidSpec`.
+
+        `numbered` makes an id that is free out of the spec's, for a child without one.
+        """
         if not self.dynamic:
             raise InvalidSpec(
                 f"strategy {self.policy.strategy.value!r}: children are added by their specs, "
                 "start_child(ChildSpec(...))"
             )
         template = self.children[0]
+        name = numbered(template.id) if wanted.id is None else checked_id(wanted.id)
+        of = spec_name(name)
+        more: Any = checked(wanted.args, arguments, of, "args")
+        named: Any = checked(wanted.kwargs, keywords, of, "kwargs")
         return msgspec.structs.replace(
             template,
-            id=wanted.id or f"{template.id}-{number}",
-            args=(*template.args, *wanted.args),
-            kwargs={**template.kwargs, **wanted.kwargs},
+            id=name,
+            args=(*template.args, *more),
+            kwargs={**template.kwargs, **named},
         )
 
 
@@ -239,7 +299,7 @@ def supervisor_spec(
 ) -> SupervisorSpec:
     """Return what a supervisor is made of, checked; raises `InvalidSpec`."""
     if intensity is UNSET:  # with pauses of the user's own, restarts go on for ever
-        intensity = None if isinstance(backoff, Backoff) else Intensity()
+        intensity = Intensity() if backoff is UNSET or backoff is None else None
     if backoff is UNSET:
         backoff = Backoff()
     policy = FamilyPolicy(intensity=intensity, backoff=backoff, **flags)
@@ -250,56 +310,42 @@ def supervisor_spec(
 
 def checked_children(given: Any, policy: FamilyPolicy) -> tuple[ChildSpec, ...]:
     """Return the specs as a tuple; refuse what is none, and an id given twice."""
-    children: Any = given
-    if isinstance(given, ChildSpec | str | bytes) or not isinstance(given, Iterable):
-        kind = type(given).__name__
-        raise InvalidSpec(f"Supervisor: a list of ChildSpecs is expected, not {kind}")
-    specs: dict[str, ChildSpec] = {}
+    children: tuple[ChildSpec, ...] = cast("Any", checked(given, specs, "Supervisor", "children"))
+    ids: set[str] = set()
     for child in children:
-        if not isinstance(child, ChildSpec):
-            raise InvalidSpec(f"a ChildSpec is expected, not {type(child).__name__}")
-        if child.id in specs:
-            raise InvalidSpec(f"ChildSpec {child.id!r}: id must be given once; got it twice")
+        if child.id in ids:
+            raise invalid(spec_name(child.id), "id", "given once", "it twice")
+        ids.add(child.id)
         check_significant(child, policy)
-        specs[child.id] = child
-    if policy.strategy is Strategy.SIMPLE_ONE_FOR_ONE and len(specs) != 1:
-        got = len(specs)
-        raise InvalidSpec(f"Supervisor: children must be one spec, of them all; got {got}")
-    return tuple(specs.values())
+    if policy.strategy is Strategy.SIMPLE_ONE_FOR_ONE and len(children) != 1:
+        allowed = "one spec, of all children, with strategy='simple_one_for_one'"
+        raise invalid("Supervisor", "children", allowed, str(len(children)))
+    return children
+
+
+def specs(value: Any) -> object:
+    """Rule of the children a supervisor starts with."""
+    given: Any = value
+    allowed = "a list of ChildSpecs"
+    if isinstance(value, ChildSpec | str | bytes) or not isinstance(value, Iterable):
+        return Refusal(allowed, f"a value of type {type(value).__name__}")
+    found: list[ChildSpec] = []
+    for child in given:
+        if not isinstance(child, ChildSpec):
+            return Refusal(allowed, f"a value of type {type(child).__name__} in it")
+        found.append(child)
+        if len(found) > MOST_CHILDREN:
+            return Refusal(allowed, f"more than {MOST_CHILDREN}")
+    return tuple(found)
 
 
 def check_significant(child: ChildSpec, policy: FamilyPolicy) -> None:
     """Refuse a significant child whose end would mean nothing."""
     if child.significant and policy.auto_shutdown is AutoShutdown.NEVER:
-        raise InvalidSpec(
-            f"ChildSpec {child.id!r}: significant must be False with auto_shutdown='never' "
-            "(or 'any_significant' or 'all_significant' on the supervisor); got True"
-        )
-
-
-def check_fields(spec: msgspec.Struct, rules: Mapping[str, Rule], of: str) -> None:
-    """Check and normalise each field by its rule; raises `InvalidSpec`."""
-    for field, rule in rules.items():
-        given = getattr(spec, field)
-        stored = rule(given)
-        if isinstance(stored, Refusal):
-            got = stored.got or ("nothing" if given is UNSET else shown(given))
-            raise InvalidSpec(f"{of}: {field}{stored.part} must be {stored.allowed}; got {got}")
-        set_field(spec, field, stored)
-
-
-def check_together(spec: Any, contradictions: Iterable[Contradiction], of: str) -> None:
-    """Refuse fields that are valid each by itself and cannot both hold."""
-    for field, found, allowed in contradictions:
-        if found(spec):
-            raise InvalidSpec(f"{of}: {field} must be {allowed}; got {shown(getattr(spec, field))}")
+        allowed = "False where the supervisor has auto_shutdown='never'"
+        raise invalid(spec_name(child.id), "significant", allowed, "True")
 
 
 def set_field(spec: msgspec.Struct, field: str, value: object) -> None:
     """Store a field of a frozen spec that is being made."""
     msgspec.structs.force_setattr(spec, field, value)
-
-
-def known(name: object) -> bool:
-    """Tell whether an id may be shown."""
-    return not isinstance(child_id(name), Refusal)

@@ -46,6 +46,8 @@ async def drain_and_shut(types: Sequence[TypeState], patience: Patience, ignorin
     because their close hooks may use what they leased of it, and give it back. So beyond the
     patience it takes one close deadline for each layer of types, at most.
     """
+    for state in types:
+        state.ending = True
     by_name = {state.spec.name: state for state in types}
     needs = {
         name: [need for need in state.depends_on if need in by_name]

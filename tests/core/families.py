@@ -140,11 +140,11 @@ class Home:
         child = kin(child) if isinstance(child, str) else child
         return self.send(on.StartChild(child), ticket=ticket)
 
-    def restart(self, name: str, ticket: str = "T") -> list[str]:
+    def restart(self, name: str, ticket: str | None = "T") -> list[str]:
         """Ask for a child that is down."""
         return self.send(on.RestartChild(name), ticket=ticket)
 
-    def terminate(self, name: str, ticket: str = "T") -> list[str]:
+    def terminate(self, name: str, ticket: str | None = "T") -> list[str]:
         """Ask a child away."""
         return self.send(on.TerminateChild(name), ticket=ticket)
 
@@ -164,7 +164,8 @@ class Home:
 
     def left(self, name: str) -> int | None:
         """Return how many failures are left to a child."""
-        return self.family.left(self[name], self.now)
+        log = self[name].log or self.family.log
+        return None if log is None else log.left(self.now)
 
     def __getitem__(self, name: str) -> Child:
         return self.family.children[name]

@@ -175,6 +175,24 @@ class World(Ending):
         self.tickets[ticket] = node
         return ticket
 
+    def adopts(self) -> None:
+        """Give a supervisor a worker that is there already, or ought to be."""
+        node = self.node()
+        if node is not None:
+            name, number = f"{node.name}.{self.pick(['x', 'y', 'w'])}", self.choose(3)
+            up = number > 0 and name not in self.workers and self.node_takes(node, name)
+            self.post(node, on.Adopt(choose_child(self.choose, name), number, up))
+            if up:
+                self.workers[name] = Worker(name, number, node)
+                self.workers[name].up = True
+            self.slow = 0  # or it could be there, and its supervisor end before it knows of it
+            self.run()
+
+    def node_takes(self, node: Node, name: str) -> bool:
+        """Tell whether a supervisor will adopt a child of that name when it is asked to."""
+        goes_on = node.family.mode in ("new", "starting", "running")
+        return goes_on and name not in node.family.children and not self._messages
+
     def stops(self) -> None:
         node = self.node()
         if node is not None and (node.name != ROOT or self.choose(3) == 0):
@@ -235,6 +253,7 @@ STEPS: list[Callable[[World], None]] = [
     *[World.time_passes] * 4,
     *[World.order] * 6,
     World.a_call_is_late,
+    World.adopts,
     World.stops,
     World.a_supervisor_crashes,
     World.something_stale,

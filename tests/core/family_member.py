@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from pepperpy_resources.core.kinship import ChildPolicy, Exit
+from pepperpy_resources.core.policy import Backoff
 
 
 class Member:
@@ -26,11 +27,24 @@ class Member:
         self.pause = math.inf  # the end of it
         self.revival = math.inf
         self.parked = False
+        self.asked = False  # its start was ordered
+        self.given_up = False  # since it was up
         self.askers: list[Any] = []
         self.waiters: list[Any] = []
         self.failures = 0
         self.up_since = math.inf
         self.stamps: list[float] = []
+
+    def pauses(self, plan: Backoff | None, chance: float) -> float:
+        """Count a failure; the first costs nothing, unless there is to be no second try."""
+        if plan is None:
+            return 0.0
+        self.failures += 1
+        step = self.failures - 1 - (plan.attempts != 1)
+        if step < 0:
+            return 0.0
+        base = min(plan.max, plan.min * plan.factor**step)
+        return base * (1 - plan.jitter + 2 * plan.jitter * chance)
 
     @property
     def alive(self) -> bool:

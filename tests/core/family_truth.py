@@ -53,9 +53,12 @@ class Truth:
             self.answer(ticket, "stopping")
             return
         match event:
+            case on.Begin() if self.mode == "new":
+                self.mode = "starting"
             case on.Begin():
-                self.stale += self.mode != "new"
-                self.mode = "starting" if self.mode == "new" else self.mode
+                self.stale += 1
+            case on.Adopt(spec, number, up):
+                self.adopt(spec, number, up=up)
             case on.Started(name, number):
                 self.started(name, number)
             case on.Exited(name, number, exit_):
@@ -67,6 +70,15 @@ class Truth:
             case _:
                 self.order(event, ticket)
 
+    def adopt(self, spec: ChildPolicy, number: int, *, up: bool) -> None:
+        if spec.id in self.members or self.mode in ("stopping", "ended"):
+            self.stale += 1
+            return
+        self.members[spec.id] = member = Member(spec, max(number, self.highest))
+        member.ever_up = number > 0
+        if up:
+            member.state, member.number, member.up_since = "up", number, self.now
+
     def started(self, name: str, number: int) -> None:
         member = self.members.get(name)
         if (
@@ -77,7 +89,7 @@ class Truth:
         ):
             self.stale += 1
             return
-        member.state, member.ever_up = "up", True
+        member.state, member.ever_up, member.asked, member.given_up = "up", True, False, False
         member.due, member.up_since = math.inf, self.now
         self.answer_all(member.askers, name)
 
@@ -108,11 +120,15 @@ class Truth:
                 self.give_up("shutdown")
 
     def start_failed(self, member: Member, exit_: Exit) -> None:
-        if member.askers:
+        if member.asked:
             member.wish, member.excused = False, True
             self.gone(member, exit_, forget=member.by_hand and not member.ever_up)
+            if member.given_up:
+                self.park(member, exit_)
         elif self.mode == "starting" and not member.ever_up:
             self.give_up("failure")
+        elif member.spec.restart == "temporary":
+            self.forget(member)
         else:
             self.failure(member, exit_)
 
@@ -131,7 +147,7 @@ class Truth:
                 return
         self.restarts += 1
         self.granted.append((member.spec.id if own else "", self.now))
-        pause = self.pause(member)
+        pause = member.pauses(self.policy.backoff, self.chance)
         member.pause = self.now + pause if pause > 0 else math.inf
         for other in self.group(member):
             if other.spec.restart == "temporary":
@@ -148,21 +164,8 @@ class Truth:
             self.policy.strategy, []
         )
 
-    def pause(self, member: Member) -> float:
-        """The first failure costs nothing, unless there is to be no second try."""
-        plan = self.policy.backoff
-        if plan is None:
-            return 0.0
-        member.failures += 1
-        step = member.failures - 1 - (plan.attempts != 1)
-        if step < 0:
-            return 0.0
-        return min(plan.max, plan.min * plan.factor**step) * (
-            1 - plan.jitter + 2 * plan.jitter * self.chance
-        )
-
     def park(self, member: Member, exit_: Exit) -> None:
-        member.wish, member.excused = False, True
+        member.wish, member.excused, member.given_up = False, True, True
         member.revival, member.parked = self.now + self.policy.revive_after, True
         self.owed[f"park {member.spec.id} {exit_.kind}"] += 1
 
@@ -209,23 +212,21 @@ class Truth:
         if isinstance(event, on.StartChild):
             self.start_child(event.child, member, ticket)
         elif member is None:
-            self.answer(ticket, "simple_one_for_one" if self.fixed(event) else "not_found")
+            fixed = self.dynamic and not isinstance(event, on.TerminateChild)
+            self.answer(ticket, "simple_one_for_one" if fixed else "not_found")
         elif isinstance(event, on.TerminateChild):
             self.terminate(member, ticket)
-        elif refusal := self.busy(event, member):
+        elif refusal := self.busy(member):
             self.answer(ticket, refusal)
         elif isinstance(event, on.DeleteChild):
             self.forget(member)
             self.answer(ticket, name)
         else:
             self.renew(member)
-            member.askers.append(ticket)
+            self.ask(member, ticket)
 
-    def fixed(self, event: on.FamilyEvent) -> bool:
-        return self.dynamic and not isinstance(event, on.TerminateChild)
-
-    def busy(self, event: on.FamilyEvent, member: Member) -> str:
-        if self.fixed(event):
+    def busy(self, member: Member) -> str:
+        if self.dynamic:
             return "simple_one_for_one"
         if member.alive:
             return "running"
@@ -237,10 +238,14 @@ class Truth:
             self.answer(ticket, "already_started" if up else "already_present")
             return
         self.members[spec.id] = member = Member(spec, self.highest, by_hand=True)
+        self.ask(member, ticket)
+
+    def ask(self, member: Member, ticket: Any) -> None:
+        member.asked = True
         member.askers.append(ticket)
 
     def terminate(self, member: Member, ticket: Any) -> None:
-        member.wish, member.excused, member.parked = False, True, False
+        member.wish, member.excused, member.parked, member.given_up = False, True, False, False
         member.pause = member.revival = math.inf
         if member.alive:
             member.doomed = True
@@ -284,4 +289,5 @@ class Truth:
         tickets.clear()
 
     def refuse_all(self, member: Member, kind: str) -> None:
+        member.asked = False
         self.answer_all(member.askers, f"{member.spec.id} refused {kind}")

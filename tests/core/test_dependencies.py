@@ -18,35 +18,25 @@ DIAMOND: Needs = {"top": ["left", "right"], "right": ["db"], "db": [], "left": [
 def test_without_dependencies_the_types_stay_as_declared() -> None:
     needs: Needs = {"b": (), "a": (), "c": ()}
     assert dependencies.order(needs) == ["b", "a", "c"]
-    assert dependencies.layers(needs) == [["b", "a", "c"]]
 
 
 def test_no_types_at_all() -> None:
     assert dependencies.order({}) == []
-    assert dependencies.layers({}) == []
     assert dependencies.cycle({}) == []
     assert dependencies.unknown({}) is None
 
 
-def test_a_chain_starts_at_its_end_and_stops_from_its_head() -> None:
+def test_a_chain_starts_at_its_end() -> None:
     assert dependencies.order(CHAIN) == ["db", "tool", "agent"]
-    assert dependencies.layers(CHAIN) == [["agent"], ["tool"], ["db"]]
 
 
 def test_only_what_must_move_moves() -> None:
     needs: Needs = {"cache": [], "agent": ["db"], "web": [], "db": []}
     assert dependencies.order(needs) == ["cache", "db", "agent", "web"]
-    assert dependencies.layers(needs) == [["cache", "agent", "web"], ["db"]]
 
 
 def test_a_diamond() -> None:
     assert dependencies.order(DIAMOND) == ["db", "left", "right", "top"]
-    assert dependencies.layers(DIAMOND) == [["top"], ["right", "left"], ["db"]]
-
-
-def test_a_type_stops_after_the_longest_way_to_it() -> None:
-    needs: Needs = {"agent": ["db", "tool"], "tool": ["db"], "db": []}
-    assert dependencies.layers(needs) == [["agent"], ["tool"], ["db"]]
 
 
 def test_what_a_few_types_need_in_all() -> None:
@@ -92,7 +82,6 @@ def test_many_paths_and_long_chains_cost_no_more_than_their_types() -> None:
     needs["30"] = []
     assert dependencies.cycle(needs) == []
     assert dependencies.order(needs)[0] == "30"
-    assert len(dependencies.layers(needs)) == 61
     chain = {str(n): [str(n + 1)] for n in range(5000)} | {"5000": []}
     assert dependencies.cycle(chain) == []
     assert dependencies.order(chain)[:2] == ["5000", "4999"]
@@ -139,10 +128,4 @@ def test_every_type_has_one_place_after_all_it_needs(needs: Needs) -> None:
     assert sorted(order) == sorted(needs)
     for name in needs:
         assert all(order.index(need) < order.index(name) for need in needs[name])
-    layers = dependencies.layers(needs)
-    assert sorted(name for layer in layers for name in layer) == sorted(needs)
-    depth = {name: n for n, layer in enumerate(layers) for name in layer}
-    for name in needs:
-        dependents = [other for other in needs if name in needs[other]]
-        assert depth[name] == max((depth[other] + 1 for other in dependents), default=0)
         assert set(dependencies.below(needs, [name])) == {name} | reachable(needs, name)

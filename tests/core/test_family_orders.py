@@ -130,6 +130,42 @@ def test_what_is_not_there_is_not_found(order: str) -> None:
     assert getattr(home("a"), order)("z") == ["answer T: not_found"]
 
 
+def test_it_makes_no_difference_whether_anybody_waits_for_the_answer() -> None:
+    family = home("a", intensity=Intensity(restarts=0))
+    family.terminate("a")
+    family.ends("a")
+    assert family.restart("a", None) == ["launch a 2"]
+    assert family.crash("a") == []
+    assert family.phases == {"a": "down 2"}
+    assert family.start("b", None) == ["launch b 1"]
+    assert family.crash("b") == ["drop b failure"]
+    assert family.restart("a", None) == ["launch a 3"]
+    assert family.up("a") == []
+    assert family.crash("a") == ["all down failure"]  # this time it was up
+
+
+def test_a_parked_child_whose_restart_by_hand_fails_is_parked_once_more() -> None:
+    family = parked()
+    family.now = 7.0
+    family.restart("a", "T1")
+    assert family.crash("a") == ["answer T1: a refused failure", "park a failure"]
+    assert family.armed == 37.0
+    family.terminate("a")
+    family.restart("a", "T2")
+    assert family.crash("a") == ["answer T2: a refused failure"]  # nobody gave that one up
+    assert family.phases["a"] == "down 3"
+
+
+def test_a_child_that_was_parked_and_has_been_up_since_is_not_parked_for_a_failed_start() -> None:
+    family = parked()
+    family.restart("a")
+    family.up("a")
+    family.terminate("a")
+    family.ends("a")
+    family.restart("a")
+    assert family.crash("a") == ["answer T: a refused failure"]
+
+
 def test_a_parked_child_is_restarted_by_hand_with_its_whole_budget() -> None:
     family = parked()
     assert family.armed == 30.0

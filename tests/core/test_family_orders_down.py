@@ -151,3 +151,19 @@ def test_an_added_child_is_restarted_with_its_group_and_stopped_in_its_place() -
     assert family.up("a") == []
     assert family.stop() == ["tell a 2"]
     assert family.ends("a") == ["tell b 2"]
+
+
+def test_every_ticket_without_an_answer_is_known() -> None:
+    family = home("a", "b", strategy="one_for_all")
+    family.start("c", "C")
+    family.terminate("a", "A1")
+    family.terminate("a", "A2")
+    family.terminate("a", None)
+    assert sorted(family.family.tickets()) == ["A1", "A2", "C"]
+    family.stop("S")
+    assert sorted(family.family.tickets()) == ["A1", "A2", "C", "S"]
+    family.ends("c")
+    family.ends("b")
+    assert sorted(family.family.tickets()) == ["A1", "A2", "S"]
+    family.ends("a")
+    assert family.family.tickets() == []

@@ -85,6 +85,7 @@ TABLE: list[tuple[on.FamilyEvent, float, dict[str, str]]] = [
     (on.Begin(), 10, STALE),
     (on.Adopt(kin("x")), 10, {**STALE, "gone": "starting: launch x 2, wake 40"}),
     (on.Adopt(kin("x"), 7, up=True), 10, {**STALE, "gone": "up"}),
+    (on.Adopt(kin("x"), 7, parked_until=33), 10, {**STALE, "gone": "parked: wake 33"}),
     (on.Started("x", 1), 10, STALE),  # of an incarnation that is over, or not starting
     (on.Started("x", 2), 10, {**STALE, "starting": "up: answer X: x, wake inf"}),
     (on.Started("x", 3), 10, STALE),

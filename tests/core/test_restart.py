@@ -27,7 +27,9 @@ def test_a_failure_that_was_not_answered_counts_as_well() -> None:
     assert not log.permits(4.0)
     assert not log.permits(8.0)  # the one at 4 is still in the window
     assert log.left(8.0) == 0
+    assert log.left(13.0) == 0
     assert log.left(13.1) == 1
+    assert log.permits(13.1)
 
 
 def test_no_restarts_at_all() -> None:

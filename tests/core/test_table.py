@@ -79,6 +79,17 @@ GIVEN: dict[str, Callable[[Rig], None]] = {
 
 LATE = 700.0  # seconds later: every hook is overdue, what is idle is idle too long
 
+DRAINED = {
+    "opening": "opening: abandon 1, wait",  # cancelled, and waited for
+    "idle": "closing: close 1 shutdown, wait",
+    "checking": "closing: close 1 shutdown, wait",
+    "leased": "leased: wait",
+    "resetting": "resetting: wait",
+    "closing": "closing: wait",
+    "detached": "detached: wait",
+    "abandoned": "same",
+    "gone": "same",
+}
 TABLE: list[tuple[on.Event, float, dict[str, str]]] = [
     (
         on.Acquire("db:b"),
@@ -298,21 +309,7 @@ TABLE: list[tuple[on.Event, float, dict[str, str]]] = [
         },
     ),
     (on.Ready(), 0, dict.fromkeys(GIVEN, "same")),
-    (
-        on.Drain(),
-        0,
-        {
-            "opening": "opening: abandon 1, wait",  # cancelled, and waited for
-            "idle": "closing: close 1 shutdown, wait",
-            "checking": "closing: close 1 shutdown, wait",
-            "leased": "leased: wait",
-            "resetting": "resetting: wait",
-            "closing": "closing: wait",
-            "detached": "detached: wait",
-            "abandoned": "same",
-            "gone": "same",
-        },
-    ),
+    (on.Drain(), 0, DRAINED),
     (
         on.Shut(),
         0,

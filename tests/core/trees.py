@@ -92,7 +92,7 @@ class Tree:
             first.armed = math.inf
             self.post(first, on.FamilyTick())
             self.run()
-        self.now = until
+        self.now = max(self.now, until)
 
     # -- the wires
 

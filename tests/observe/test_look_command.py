@@ -25,7 +25,7 @@ from pepperpy_resources.observe import client, command
 from pepperpy_resources.observe.inspection import inspect
 from pepperpy_resources.observe.node import Node
 from pepperpy_resources.observe.sockets import listen
-from pepperpy_resources.observe.view import View
+from pepperpy_resources.observe.view import LoopState, Source, View
 from tests.observe.looking import SOON, loop_in_thread, short_folder
 
 Loop = asyncio.AbstractEventLoop
@@ -254,6 +254,26 @@ def test_the_order_and_the_filter(capsys: pytest.CaptureFixture[str]) -> None:
 def test_several_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["top", "--count", "3", "--interval", "0.1"]) == 0
     assert capsys.readouterr().out.count("PATH ") == 3
+
+
+def test_what_is_wrong_stands_above_the_table_once_for_all_that_share_a_loop(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stuck = LoopState("stuck", 2.5, ["x.py:1 in f"])
+    view = View(
+        1, 42, "today",
+        [Source("a", stuck, TREE), Source("b", stuck, None, "E: no"),
+         Source("c", LoopState("closed"), None)],
+    )  # fmt: skip
+    monkeypatch.setattr(command, "look", lambda _: view)
+    assert cli.main(["top", "--once", "--filter", "nosuch"]) == 0
+    assert capsys.readouterr().out.splitlines()[:-2] == [
+        "process 42 at today: 0 nodes, by mailbox",
+        "! a, b: loop: stuck for >= 2.50 s",
+        "! a, b:   at x.py:1 in f",
+        "! b: the tree could not be built: E: no",
+        "! c: loop: closed",
+    ]
 
 
 def test_a_program_that_ends_ends_top(

@@ -97,6 +97,7 @@ def tree_of(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, Source
     assert cli.main(["tree", str(path), "--json"]) == 0
     (source,) = msgspec.json.decode(capsys.readouterr().out, type=View).sources
     assert "hunter2" not in text
+    assert "pepperpy_resources/actors" not in text  # what runs the hook or the turn says nothing
     assert "hunter2" not in msgspec.json.encode(source).decode()
     return text, source
 

@@ -167,7 +167,7 @@ def test_problems_come_first() -> None:
         (Source("m", LoopState("not running"), Node("m", "S", "new")),
          ["! loop: not running", "S m [new]"]),
         (Source("m", LoopState("running"), None, "ValueError: no"),
-         ["! the tree could not be built: ValueError: no", ""]),
+         ["! the tree could not be built: ValueError: no"]),
         (Source("m", LoopState("stuck", 1.0), Node("m", "S", "new")),
          ["! loop: stuck for >= 1.00 s", "S m [new]"]),
     ],
@@ -203,6 +203,11 @@ def test_colour() -> None:
 def test_the_filter(pattern: str, left: str) -> None:
     seen = filtered(view(running("shop", tree())), pattern)
     assert [node.path for root in trees(seen) for node in root.walk()] == left.split()
+
+
+def test_a_filter_that_leaves_nothing_says_so() -> None:
+    seen = filtered(view(running("shop", tree())), "nosuch")
+    assert as_text(seen, colour=False).splitlines()[1:] == ["no actor matches the filter"]
 
 
 def test_without_a_filter_nothing_is_left_out() -> None:

@@ -18,7 +18,9 @@ from pepperpy_resources.actors import pool as pool_actor
 from pepperpy_resources.core import machine
 from pepperpy_resources.core.effects import Effect
 from pepperpy_resources.core.events import Acquire, Event, Release
+from pepperpy_resources.testing import crash
 
+REVIVED_AFTER = 30.0  # seconds a parked type, or other child of the root, is left alone
 SECONDS = 10.0  # no test waits this long, unless something hangs
 
 
@@ -195,3 +197,17 @@ def totals(manager: DefaultResourceManager, name: str = "db") -> Totals:
 def fallen(before: Totals, after: Totals) -> dict[str, tuple[float, float]]:
     """Return the counters that went backwards."""
     return {key: (n, after[key]) for key, n in before.items() if after[key] < n}
+
+
+def restarts(manager: DefaultResourceManager) -> dict[str, int]:
+    """Return how often each actor of the manager was restarted, the root's own included."""
+    (root,) = manager.tree().children
+    return {node.path: node.restarts for node in [root, *root.children]}
+
+
+async def park(manager: DefaultResourceManager, path: str = "db") -> None:
+    """Make an actor crash once more than is forgiven."""
+    for _ in range(4):
+        crash(manager, path)
+        await settled()
+    assert manager.cell(path).status == "failed"

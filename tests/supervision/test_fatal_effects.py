@@ -127,7 +127,7 @@ SCENES: list[tuple[type[do.Effect], Scene]] = [
 @pytest.mark.parametrize(
     ("kind", "scene"), SCENES, ids=[f"{kind.__name__}-{scene.__name__}" for kind, scene in SCENES]
 )
-def test_everyone_but_the_fatal_message_goes_on(
+def test_67_a_crash_between_the_effects_of_a_turn(
     kind: type[do.Effect], scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:

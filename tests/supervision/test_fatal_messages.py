@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from pepperpy_resources import Budget
 from pepperpy_resources.core import events as on
-from pepperpy_resources.errors import AcquireTimeout, ActorDead, SupervisorCrashed
-from pepperpy_resources.testing import run
+from pepperpy_resources.core import machine
+from pepperpy_resources.errors import AcquireTimeout, ActorDead, SupervisorCrashed, TypeSuspended
+from pepperpy_resources.testing import VirtualTimeLoop, crash, run
 from tests.supervision.kit import Fleet, crashing, outcome, serving, settled
 from tests.supervision.stage import FRESH_FOR, Stage, staged_spec
 
@@ -120,6 +122,54 @@ async def ready(stage: Stage) -> None:
     await stage.manager.wait_ready(timeout=1)
 
 
+async def suspend(stage: Stage) -> None:
+    assert isinstance(await outcome(stage.manager.suspend("db")), ActorDead)
+    await stage.still_free("db:new")  # it did not come about
+
+
+async def resume(stage: Stage) -> None:
+    await stage.manager.suspend("db")
+    assert isinstance(await outcome(stage.manager.resume("db")), ActorDead)
+    assert isinstance(await outcome(stage.manager.acquire("db:new", timeout=2)), TypeSuspended)
+    await stage.manager.resume("db")
+
+
+async def resize(stage: Stage) -> None:
+    assert isinstance(await outcome(stage.manager.resize("db", max_size=5)), ActorDead)
+    await stage.still_free("db:new")  # nor this
+    assert [thing.closed for thing in stage.idle] == [0, 0, 0]
+
+
+async def reclaim(stage: Stage) -> None:
+    async def leak() -> None:
+        await stage.manager.acquire("db:x", owner=asyncio.current_task())
+
+    await asyncio.create_task(leak())
+    for _ in range(2):  # each looks for ended owners
+        stage.manager.actor("db").tell(on.Sweep())
+        await settled()
+    assert stage.fleet.things[-1].closed == 1
+    await stage.still_free("db:x")
+
+
+async def suspect(stage: Stage) -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    loop.suspend(30)
+    await asyncio.sleep(61)  # the janitor sees by then that the machine has slept
+    assert [thing.closed for thing in stage.idle] == [0, 0, 0]
+
+
+async def allot(stage: Stage) -> None:
+    await stage.still_free("db:new")
+
+
+async def inquire(stage: Stage) -> None:
+    crash(stage.manager, "budget:shared")  # the new one asks
+    await settled()
+    await stage.still_free("db:new")
+
+
 SCENES: list[tuple[type[on.Event], Scene]] = [
     (on.Acquire, acquire),
     (on.Cancel, cancel),
@@ -136,7 +186,21 @@ SCENES: list[tuple[type[on.Event], Scene]] = [
     (on.Evict, evict),
     (on.Evict, evict_by_handle),
     (on.Ready, ready),
+    (on.Suspend, suspend),
+    (on.Resume, resume),
+    (on.Resize, resize),
+    (on.Reclaim, reclaim),
+    (on.Suspect, suspect),
+    (on.Allot, allot),
+    (on.Inquire, inquire),
 ]
+
+# Drain and Shut are cases 69, Restore is a case 70: the type is stopped or parked with them.
+ELSEWHERE = {on.Drain, on.Shut, on.Restore}
+
+
+def test_67_no_kind_of_message_is_left_out() -> None:
+    assert {kind for kind, _ in SCENES} | ELSEWHERE == set(machine.HANDLERS)
 
 
 class Moody(Fleet):
@@ -164,12 +228,13 @@ class Moody(Fleet):
 @pytest.mark.parametrize(
     ("kind", "scene"), SCENES, ids=[f"{kind.__name__}-{scene.__name__}" for kind, scene in SCENES]
 )
-def test_everyone_but_the_fatal_message_goes_on(
+def test_67_a_crash_in_the_turn_of_each_kind_of_message(
     kind: type[on.Event], scene: Scene, *, after: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
         fleet = Moody(kind)
-        async with serving(staged_spec(fleet)) as manager:
+        budget = Budget("shared", 50) if kind in (on.Allot, on.Inquire) else None
+        async with serving(staged_spec(fleet, budget=budget)) as manager:
             stage = Stage(manager, fleet)
             await stage.set()
             with crashing(monkeypatch, kind, after=after) as hit:

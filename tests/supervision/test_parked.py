@@ -8,15 +8,22 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from pepperpy_resources import DefaultResourceManager, Intensity
+from pepperpy_resources import Budget, DefaultResourceManager, Intensity
 from pepperpy_resources.actors.base import InjectedCrash
 from pepperpy_resources.core import events as on
 from pepperpy_resources.errors import NotLeased, TypeParked, UnknownResourceType
 from pepperpy_resources.messages import Acquire, Release
 from pepperpy_resources.testing import crash, run
-from tests.supervision.kit import Boom, Fleet, crashing, outcome, serving, settled
-
-REVIVED_AFTER = 30.0
+from tests.supervision.kit import (
+    REVIVED_AFTER,
+    Boom,
+    Fleet,
+    crashing,
+    outcome,
+    park,
+    serving,
+    settled,
+)
 
 
 @asynccontextmanager
@@ -36,14 +43,7 @@ async def two_types(
     other.assert_all_closed_once()
 
 
-async def park(manager: DefaultResourceManager, name: str = "db") -> None:
-    for _ in range(4):
-        crash(manager, name)
-        await settled()
-    assert manager.cell(name).status == "failed"
-
-
-def test_parked_after_one_crash_too_many() -> None:
+def test_70_parked_after_one_crash_too_many() -> None:
     async def main() -> None:
         fleet, other = Fleet(), Fleet()
         async with two_types(fleet, other) as (manager, waiting):
@@ -81,7 +81,7 @@ def test_parked_after_one_crash_too_many() -> None:
     run(main())
 
 
-def test_revived_after_30_seconds_with_its_whole_budget() -> None:
+def test_70_revived_after_30_seconds_with_its_whole_budget() -> None:
     async def main() -> None:
         fleet, other = Fleet(), Fleet()
         async with two_types(fleet, other) as (manager, _):
@@ -101,7 +101,7 @@ def test_revived_after_30_seconds_with_its_whole_budget() -> None:
     run(main())
 
 
-def test_revived_by_hand() -> None:
+def test_70_revived_by_hand() -> None:
     async def main() -> None:
         fleet, other = Fleet(), Fleet()
         async with two_types(fleet, other) as (manager, _):
@@ -128,7 +128,7 @@ def test_revived_by_hand() -> None:
     run(main())
 
 
-def test_a_crash_while_parked_does_not_keep_it_from_being_revived() -> None:
+def test_70_a_crash_while_parked_does_not_keep_it_from_being_revived() -> None:
     async def main() -> None:
         fleet, other = Fleet(), Fleet()
         async with two_types(fleet, other) as (manager, _):
@@ -147,7 +147,9 @@ def test_a_crash_while_parked_does_not_keep_it_from_being_revived() -> None:
     run(main())
 
 
-def test_a_machine_that_cannot_be_restored_is_parked_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_70_what_cannot_be_restored_is_parked_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # A real crash loop: each incarnation dies in its first turn, also the one that only shuts down.
     async def main() -> None:
         fleet, other = Fleet(), Fleet()
@@ -176,7 +178,7 @@ def test_a_machine_that_cannot_be_restored_is_parked_too(monkeypatch: pytest.Mon
     run(main())
 
 
-def test_parking_lends_nothing_and_opens_nothing_on_its_way(
+def test_70_parking_lends_nothing_and_opens_nothing_on_its_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The incarnation that only shuts down has free slots and tickets: it serves none.
@@ -195,6 +197,66 @@ def test_parking_lends_nothing_and_opens_nothing_on_its_way(
             assert [type(error) for error in await asyncio.gather(*waiting)] == [TypeParked] * 5
             assert [thing.number for thing in fleet.things] == [1, 2, 3]
             assert fleet.closed() == [1, 2, 3]
+        fleet.assert_all_closed_once()
+
+    run(main())
+
+
+def test_70_our_own_messages_to_what_is_given_up_are_no_dead_letters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Sweeps, looks for owners, permits, changes of types: nobody misses them, and the log is for
+    # letters that somebody does.
+    async def main() -> None:
+        fleet, budget = Fleet(), Budget("gpu", 5)
+        specs = [fleet.spec(name, budget=budget, max_size=1) for name in ("db", "llm")]
+        async with serving(*specs, cleanup_interval=1.0) as manager:
+            root = manager._root
+            assert root is not None
+            await manager.acquire("db:a")
+            waiting = asyncio.create_task(outcome(manager.acquire("db:b")))
+            await settled()
+            with crashing(monkeypatch, on.Restore, times=100):
+                crash(manager, "db")
+                await settled()
+            assert manager.cell("db").status == "failed"
+            assert isinstance(await waiting, TypeParked)
+            async with manager.lease("llm"):
+                await asyncio.sleep(REVIVED_AFTER / 2)
+            await park(manager, "janitor")
+            await park(manager, "budget:gpu")
+            manager.add_type(fleet.spec("new"))
+            async with manager.lease("llm"):
+                await asyncio.sleep(REVIVED_AFTER / 4)
+            assert [letter.kind for letter in root.host.dead_letters.recent] == []
+        fleet.assert_all_closed_once()
+
+    run(main())
+
+
+def test_70_ended_owners_are_looked_for_after_a_revival_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        fleet = Fleet()
+        async with serving(fleet.spec(max_size=1)) as manager:
+            await manager.acquire("db:a")
+            waiting = [asyncio.create_task(outcome(manager.acquire("db:b")))]
+            await asyncio.sleep(0.5)
+            waiting.append(asyncio.create_task(outcome(manager.acquire("db:c"))))
+            await settled()  # a look is planned soon, for a second after the first
+            with crashing(monkeypatch, on.Restore, times=100):
+                crash(manager, "db")
+                await settled()
+            assert [type(await each) for each in waiting] == [TypeParked] * 2
+            await asyncio.sleep(REVIVED_AFTER)
+
+            async def leak() -> None:
+                await manager.acquire("db:leaked", owner=asyncio.current_task())
+
+            await asyncio.create_task(leak())
+            async with manager.lease("db", timeout=2):
+                pass
         fleet.assert_all_closed_once()
 
     run(main())

@@ -24,7 +24,7 @@ from tests.supervision.kit import (
 )
 
 
-def test_five_leases_three_idle_ten_tickets() -> None:
+def test_67_five_leases_three_idle_ten_tickets() -> None:
     async def main() -> None:
         fleet = Fleet()
         spec = fleet.spec(max_size=8, check=fleet.check, fresh_for=1000.0)
@@ -62,7 +62,7 @@ def test_five_leases_three_idle_ten_tickets() -> None:
     run(main())
 
 
-def test_tickets_keep_their_deadlines() -> None:
+def test_67_tickets_keep_their_deadlines() -> None:
     async def main() -> None:
         fleet = Fleet()
         async with serving(fleet.spec(max_size=1)) as manager:
@@ -86,7 +86,7 @@ def test_tickets_keep_their_deadlines() -> None:
     run(main())
 
 
-def test_an_acquire_that_crashes_it_takes_no_lease_from_anybody(
+def test_67_an_acquire_that_crashes_it_takes_no_lease_from_anybody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Two messages alike in every field: what the fatal one did is undone, and nothing else.
@@ -110,7 +110,9 @@ def test_an_acquire_that_crashes_it_takes_no_lease_from_anybody(
     run(main())
 
 
-def test_a_release_that_crashes_it_ends_only_its_own_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_67_a_fatal_release_ends_only_its_own_lease(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # Two holders share a resource; the release of one is fatal, after the lease has ended.
     async def main() -> None:
         fleet = Fleet()
@@ -129,7 +131,7 @@ def test_a_release_that_crashes_it_ends_only_its_own_lease(monkeypatch: pytest.M
     run(main())
 
 
-def test_messages_to_a_restarting_actor_keep_their_order() -> None:
+def test_53_messages_to_a_restarting_actor_keep_their_order() -> None:
     # A crash in the last place of a slice: the loop goes round before the restart.
     async def main() -> None:
         fleet = Fleet()
@@ -161,7 +163,7 @@ def test_messages_to_a_restarting_actor_keep_their_order() -> None:
     run(main())
 
 
-def test_questions_queued_behind_the_crash_are_answered() -> None:
+def test_54_questions_queued_behind_the_crash_are_answered() -> None:
     async def main() -> None:
         fleet = Fleet()
         async with serving(fleet.spec()) as manager:
@@ -183,7 +185,7 @@ def test_questions_queued_behind_the_crash_are_answered() -> None:
 
 
 @pytest.mark.parametrize("taken", ["by the facade", "by a reply"])
-def test_a_lease_granted_just_before_a_crash_and_not_taken_is_given_back(taken: str) -> None:
+def test_67_a_lease_granted_just_before_a_crash_and_not_taken_is_given_back(taken: str) -> None:
     # The waiter is cancelled while the supervisor is down: nobody has the lease, so it must
     # not stay on the books.
     async def main() -> None:

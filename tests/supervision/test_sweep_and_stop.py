@@ -22,10 +22,11 @@ from tests.supervision.kit import (
     settled,
     totals,
 )
+from tests.supervision.stage import Stage, staged_spec
 
 
 @pytest.mark.parametrize("how", ["before", "after", "between"])
-def test_crash_in_a_sweep_with_things_to_retire(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_68_a_crash_in_a_sweep_that_retires(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         fleet = Fleet()
         spec = fleet.spec(idle_timeout=4.0, max_size=6)
@@ -54,7 +55,31 @@ def test_crash_in_a_sweep_with_things_to_retire(how: str, monkeypatch: pytest.Mo
     run(main())
 
 
-def test_crash_while_stop_drains() -> None:
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("with_janitor", [False, True], ids=["alone", "with the janitor"])
+def test_68_five_leases_three_idle_ten_tickets_while_the_janitor_sweeps(
+    *, after: bool, with_janitor: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        fleet = Fleet()
+        async with serving(staged_spec(fleet), cleanup_interval=1.0) as manager:
+            stage = Stage(manager, fleet)
+            await stage.set()
+            with crashing(monkeypatch, on.Sweep, after=after) as hit:
+                await asyncio.sleep(1)
+                assert len(hit) == 1
+            if with_janitor:
+                crash(manager, "janitor")
+            seen = sweeps(manager)
+            await asyncio.sleep(1)
+            assert sweeps(manager) in (seen + 1, seen + 2)
+            await stage.verify()
+        fleet.assert_all_closed_once()
+
+    run(main())
+
+
+def test_69_crash_while_stop_drains() -> None:
     async def main() -> None:
         fleet = Fleet()
         manager = DefaultResourceManager([fleet.spec()], metrics=private())
@@ -88,7 +113,7 @@ def test_crash_while_stop_drains() -> None:
 
 @pytest.mark.parametrize("kind", [on.Drain, on.Shut, on.Closed])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_crash_in_the_turns_of_a_stop(
+def test_69_crash_in_the_turns_of_a_stop(
     kind: type[on.Event], *, after: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
@@ -117,7 +142,40 @@ def test_crash_in_the_turns_of_a_stop(
     run(main())
 
 
-def test_a_crash_loop_while_stop_drains_does_not_hang_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [on.Release, on.Discard, on.Sweep, on.Closed])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_69_crash_in_the_turns_while_it_drains(
+    kind: type[on.Event], *, after: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        fleet = Fleet()
+        manager = DefaultResourceManager([fleet.spec(max_size=5)], metrics=private())
+        await manager.start()
+        loop = asyncio.get_running_loop()
+        for n in range(5):
+            await manager.acquire(f"db:{n}")
+        waiters = [asyncio.create_task(outcome(manager.acquire(f"db:w{n}"))) for n in range(10)]
+        await settled()
+        began = loop.time()
+        stopping = asyncio.create_task(manager.stop(timeout=20))
+        await settled()
+        assert [type(await each) for each in waiters] == [ManagerStopped] * 10
+        with crashing(monkeypatch, kind, after=after) as hit:
+            manager.actor("db").tell(on.Sweep())
+            for n in range(5):
+                await asyncio.sleep(1)
+                await manager.release(f"db:{n}", discard=kind is on.Discard)
+            await stopping
+        assert len(hit) == 1
+        assert loop.time() == began + 5
+        fleet.assert_all_closed_once()
+
+    run(main())
+
+
+def test_69_a_crash_loop_does_not_hang_a_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def main() -> None:
         fleet = Fleet()
         manager = DefaultResourceManager([fleet.spec(restart=Intensity(1, 5.0))], metrics=private())
@@ -136,7 +194,7 @@ def sweeps(manager: DefaultResourceManager) -> int:
     return manager._exits["db"].state.counters.cleanups["janitor"]
 
 
-def test_sweeps_resume_after_a_crash_of_the_janitor() -> None:
+def test_71_sweeps_resume_after_a_crash_of_the_janitor() -> None:
     async def main() -> None:
         fleet = Fleet()
         async with serving(fleet.spec(), cleanup_interval=10.0) as manager:
@@ -155,7 +213,7 @@ def test_sweeps_resume_after_a_crash_of_the_janitor() -> None:
     run(main())
 
 
-def test_a_hopeless_janitor_is_parked_alone_and_tried_again() -> None:
+def test_71_a_hopeless_janitor_is_parked_alone_and_tried_again() -> None:
     async def main() -> None:
         fleet = Fleet()
         async with serving(fleet.spec(), cleanup_interval=1.0) as manager:

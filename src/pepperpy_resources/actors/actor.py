@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import pykka
 
 from pepperpy_resources.actors.actor_cell import ActorCell
 from pepperpy_resources.actors.base import PROXY, LoopActor
+from pepperpy_resources.actors.host import kind_of
 from pepperpy_resources.actors.reply import Promise, Reply
 from pepperpy_resources.actors.turn import running_turn
 from pepperpy_resources.actors.watching import Watch
@@ -18,10 +19,12 @@ from pepperpy_resources.core.kinship import Exit, ExitKind
 from pepperpy_resources.errors import UsageError
 
 if TYPE_CHECKING:
+    from threading import Event
     from types import TracebackType
 
     from pepperpy_resources.actors.handle import ActorHandle
 
+Ending = ExitKind | Literal["normal", "shutdown"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Where the actor that is being made will live: pykka's `start()` passes on the class's own
@@ -29,6 +32,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 PLACE: ContextVar[ActorCell] = ContextVar("pepperpy_resources_place")
 
 _MARK = "__pepperpy_handles__"
+
+NO_HANDLER: Any = pykka.Actor.on_receive
 
 
 def handles(*kinds: type[Any]) -> Callable[[F], F]:
@@ -50,7 +55,30 @@ def handles(*kinds: type[Any]) -> Callable[[F], F]:
     return mark
 
 
-class Actor(LoopActor):
+if TYPE_CHECKING:
+
+    class OnLoop:
+        """What a loop actor is, as type checkers are to see it here.
+
+        pykka's hooks return None, which would forbid everybody an `async def on_start`.
+        """
+
+        actor_ref: pykka.ActorRef[Any]
+        actor_stopped: Event
+        unregister: Callable[[], None]
+        unknown: Callable[[Any, Any], Any]
+        _handle_receive: Callable[[Any], Any]
+        start: ClassVar[Callable[..., pykka.ActorRef[Any]]]
+
+        def __init__(self, cell: ActorCell) -> None: ...
+        def on_receive(self, message: Any) -> Any:
+            """Handle a message that no method is marked for."""
+
+else:
+    OnLoop = LoopActor
+
+
+class Actor(OnLoop):
     """An actor on the event loop whose turns may await; started and restarted by a `Supervisor`.
 
     Messages are handled one at a time, in the order they came, by the methods marked with
@@ -123,7 +151,7 @@ class Actor(LoopActor):
         turn = running_turn()
         return None if turn is None or turn.cell is not self.cell else turn.reply
 
-    def stop(self, kind: ExitKind = ExitKind.NORMAL, reason: str = "") -> None:
+    def stop(self, kind: Ending = ExitKind.NORMAL, reason: str = "") -> None:
         """End after this turn, of its own accord; `on_stop` runs before.
 
         A permanent child is restarted all the same. Nothing, once this incarnation has ended.
@@ -164,18 +192,19 @@ class Actor(LoopActor):
 
     def receive(self, message: Any, reply: Any) -> Any:
         """Handle one message by the method for its type."""
-        for kind in type(message).__mro__:
+        of = kind_of(message)
+        for kind in of.__mro__:
             name = self.handlers.get(kind)
             if name is not None:
                 return getattr(self, name)(message)
-        if isinstance(message, PROXY):
+        if issubclass(of, PROXY):
             return self._handle_receive(message)
-        if type(self).on_receive is not pykka.Actor.on_receive:
+        if type(self).on_receive is not NO_HANDLER:
             return self.on_receive(message)
         return self.unknown(message, reply)
 
     @classmethod
-    def launch(cls, cell: ActorCell, *args: Any, **kwargs: Any) -> pykka.ActorRef[Self]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+    def launch(cls, cell: ActorCell, *args: Any, **kwargs: Any) -> pykka.ActorRef[Any]:
         """Start an incarnation in this cell."""
         token = PLACE.set(cell)
         try:

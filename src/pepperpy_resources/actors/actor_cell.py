@@ -12,7 +12,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -26,6 +26,7 @@ from pepperpy_resources.actors.host import (
     Cell,
     Host,
     describe,
+    kind_of,
     raise_outside,
     say,
 )
@@ -37,9 +38,11 @@ from pepperpy_resources.errors import ActorDead, MailboxFull
 
 if TYPE_CHECKING:
     from pepperpy_resources.actors.actor import Actor
+    from pepperpy_resources.actors.base import LoopActor
 
 # A turn cancelled by nobody of ours is cancelled because its loop ends, and one that raises what
-# ends programs ends it itself: its supervisor hears of it this many seconds later, if ever.
+# ends programs ends it itself: its supervisor and the log hear of it this many seconds later, if
+# ever.
 AFTERLIFE = 0.1
 KEPT_REPLIES = 32  # replies kept for later turns, before the answered ones among them are dropped
 
@@ -80,7 +83,7 @@ async def contained(work: Coroutine[Any, Any, Any]) -> Any:
 class ActorCell(Cell):
     """A cell whose actor's turns are run by callbacks and tasks of the loop."""
 
-    actor: Actor | None  # pyright: ignore[reportIncompatibleVariableOverride]
+    actor: Actor | None  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, host: Host, path: str, context: Context) -> None:
         super().__init__(host, path, lambda _cell, _exit: None)
@@ -162,22 +165,24 @@ class ActorCell(Cell):
     def _stop_now(self, message: StopNow) -> None:
         if message.incarnation != self.incarnation:
             return
-        if self.current is not None and isinstance(self.current.message, Begin):
+        turn = self.current
+        if turn is not None and kind_of(turn.message) is Begin and not turn.has_returned():
             self.kill(message.exit)  # a start is broken off, not waited for
         else:
             self.stop_after_turn(message.exit)
 
     def _handle(self, message: Any, reply: Any) -> None:
         actor = self.actor
-        if isinstance(message, StopNow):
+        kind = kind_of(message)
+        if kind is StopNow:
             self._stop_now(message)
-        elif isinstance(message, Down) and message.watch.over:
+        elif kind is Down and message.watch.over:
             return  # the watch was cancelled meanwhile
-        elif isinstance(message, Crash):
+        elif kind is Crash:
             turn = self.current = Turn(self, message, reply, self.host.now())
             self._failed(turn, InjectedCrash("a crash was injected"))
         elif actor is not None:
-            if isinstance(message, Down):
+            if kind is Down:
                 message.watch.cancel()
             self._run(message, reply, functools.partial(actor.receive, message, reply))
 
@@ -193,15 +198,15 @@ class ActorCell(Cell):
             self._failed(turn, error)
             return
         if self.current is not turn:  # killed by its own code
-            if asyncio.iscoroutine(answer):
+            if is_coroutine(answer):
                 answer.close()
-        elif asyncio.iscoroutine(answer):
+        elif is_coroutine(answer):
             # Not loop.create_task: an eager task factory would run it here.
             name = f"{self.path}:{type(message).__name__}"
             turn.task = asyncio.Task(
                 contained(answer), loop=self.host.loop, name=name, context=self._context
             )
-            turn.task.add_done_callback(functools.partial(self._finished, turn))
+            turn.task.add_done_callback(functools.partial(self._finished, turn, answer))
         else:
             self._over(turn, answer)
 
@@ -217,8 +222,11 @@ class ActorCell(Cell):
             if host.ready:
                 host.schedule()
 
-    def _finished(self, turn: Turn, task: asyncio.Task[Any]) -> None:
+    def _finished(
+        self, turn: Turn, work: Coroutine[Any, Any, Any], task: asyncio.Task[Any]
+    ) -> None:
         """Take the result of a turn that awaited."""
+        work.close()  # cancelled before it began, it would complain of never having been awaited
         if self.current is not turn:
             return  # abandoned: see `kill`
         outcome = Raised(asyncio.CancelledError()) if task.cancelled() else task.result()
@@ -233,10 +241,11 @@ class ActorCell(Cell):
         if answer is LATER and turn.reply is not None:
             self._keep(turn.reply)
         self.answered(turn.reply, answer)
-        if isinstance(turn.message, Begin):
+        kind = kind_of(turn.message)
+        if kind is Begin:
             self.status = "running"
             self.on_started(self)
-        elif isinstance(turn.message, OnStop):
+        elif kind is OnStop:
             self._depart(turn.message.exit)
             return
         if self._ending is not None:
@@ -257,13 +266,18 @@ class ActorCell(Cell):
         actor, kind = self.actor, phase_of(turn.message)
         self.answered(turn.reply, Failure(self.crash_error(error)))
         exit_ = Exit(ExitKind.FAILURE, describe(error), error, kind, self.host.now())
-        say(self.host.loop, "%s crashed in %s", self.path, kind, error=error)
-        if actor is not None and not isinstance(turn.message, (Begin, OnStop)):
-            self._tell_failure(actor, error)
-        raise_outside(self.host.loop, error)
         ends = isinstance(error, ENDS_PROGRAMS)
         ends = ends or (isinstance(error, asyncio.CancelledError) and turn.task is not None)
-        self._depart(exit_, delay=AFTERLIFE if ends else 0.0)
+        delay, loop = AFTERLIFE if ends else 0.0, self.host.loop
+        tell = functools.partial(say, loop, "%s crashed in %s", self.path, kind, error=error)
+        if delay:
+            loop.call_later(delay, tell)
+        else:
+            tell()
+        if actor is not None and kind_of(turn.message) not in (Begin, OnStop):
+            self._tell_failure(actor, error)
+        raise_outside(self.host.loop, error)
+        self._depart(exit_, delay=delay)
 
     def _tell_failure(self, actor: Actor, error: BaseException) -> None:
         """Run pykka's `on_failure`; what it raises is logged."""
@@ -306,7 +320,7 @@ class ActorCell(Cell):
         """Make this incarnation the current one; it begins with `on_start`."""
         status = self.status
         self._ending = self.current = None
-        super().adopt(actor)
+        super().adopt(cast("LoopActor", actor))
         self.turn, self.status = self.enqueue, status
 
     def resume(self) -> None:
@@ -364,7 +378,8 @@ class ActorCell(Cell):
 
     def refuse(self, message: Any, reply: Reply[Any] | Promise | None) -> None:
         """Answer a message nobody will handle; what is ours, and of no use now, is no letter."""
-        if not (isinstance(message, StopNow) or (isinstance(message, Down) and message.watch.over)):
+        kind = kind_of(message)
+        if not (kind is StopNow or (kind is Down and message.watch.over)):
             super().refuse(message, reply)
 
     def _depart(self, exit_: Exit, delay: float = 0.0) -> None:
@@ -395,8 +410,14 @@ def dead_error(cell: Cell, message: Any = None) -> ActorDead:
     return error
 
 
+def is_coroutine(answer: Any) -> bool:
+    """Tell whether a turn's answer is a coroutine, without asking the answer itself."""
+    return issubclass(type(answer), Coroutine)
+
+
 def phase_of(message: Any) -> str:
     """Return what the turn was: a hook's name, or the message's type."""
-    if isinstance(message, Begin):
+    kind = kind_of(message)
+    if kind is Begin:
         return "on_start"
-    return "on_stop" if isinstance(message, OnStop) else type(message).__name__
+    return "on_stop" if kind is OnStop else kind.__name__

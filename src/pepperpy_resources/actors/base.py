@@ -22,7 +22,7 @@ from pykka.messages import (
     _ActorStop,  # pyright: ignore[reportPrivateUsage]
 )
 
-from pepperpy_resources.actors.host import Cell
+from pepperpy_resources.actors.host import Cell, kind_of
 from pepperpy_resources.actors.reply import Failure, Reply
 from pepperpy_resources.errors import ActorDead, UsageError
 
@@ -109,19 +109,20 @@ class LoopActor(pykka.Actor):
 
     def turn(self, message: Any, reply: Any) -> Any:
         """Handle one message; return its answer, or `LATER`. Raising crashes the actor."""
-        name = self.handlers.get(message.__class__)
+        kind = kind_of(message)
+        name = self.handlers.get(kind)
         if name is not None:
             return getattr(self, name)(message, reply)
-        if isinstance(message, Begin):
+        if issubclass(kind, Begin):
             self.on_start()
             self.begun()
             return None
-        if isinstance(message, Crash):
+        if issubclass(kind, Crash):
             raise InjectedCrash("a crash was injected")
-        if isinstance(message, HostStop):
+        if issubclass(kind, HostStop):
             self.cell.host.on_host_stop()
             return None
-        if isinstance(message, PROXY):
+        if issubclass(kind, PROXY):
             return self._handle_receive(message)
         return self.unknown(message, reply)
 

@@ -66,4 +66,4 @@ class BudgetActor(LoopActor):
     def _tell(self, changed: dict[str, int]) -> None:
         for name, permits in changed.items():
             if name in self._root.types:
-                self._root.types[name].cell.deliver(Allot(permits))
+                self._root.types[name].cell.inform(Allot(permits))

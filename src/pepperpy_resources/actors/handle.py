@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, overload
 
-from pepperpy_resources.actors.host import REFUSED
+from pepperpy_resources.actors.host import REFUSED, kind_of
 from pepperpy_resources.actors.metrics import Collect, ManagerFigures
 from pepperpy_resources.actors.pool import Describe
 from pepperpy_resources.actors.reply import Failure, Reply
@@ -115,7 +115,7 @@ class ActorHandle:
 
     def _checked(self, message: Any) -> Any:
         """Return the message as it is to be sent; raises `UsageError` where it is wrong."""
-        if isinstance(message, Acquire):
+        if issubclass(kind_of(message), Acquire):
             raise UsageError(f"{self.path} leases nothing; ask the actor of a resource type")
         return message
 

@@ -47,6 +47,11 @@ REFUSED: Any = object()
 Letter = tuple[Any, "Reply[Any] | Promise | None", float]
 
 
+def kind_of(message: object) -> type[Any]:
+    """Return the message's type; isinstance would look at its `__class__`, which may raise."""
+    return type(message)
+
+
 def describe(error: BaseException) -> str:
     """Return the error's type and text, whatever its `__str__` does."""
     try:
@@ -120,6 +125,8 @@ class Host:
 
     def say(self, text: str, *args: object) -> None:
         """Log from a plain callback of the loop; callable from any thread."""
+        if not self.thread:  # forked: a word to the loop would wake the parent
+            return
         try:
             self.loop.call_soon_threadsafe(functools.partial(log.warning, text, *args))
         except RuntimeError:  # the loop is closed
@@ -132,6 +139,13 @@ class Host:
             cell.refuse_queued()
             cell.forsaken(cell.loop_ended(None))
             cell.tell_watchers()
+
+    def forked(self, error: BaseException) -> None:
+        """Serve nobody from now on: this is a forked child, and the loop is its parent's."""
+        self.thread = self.free = 0  # the ident of no thread
+        for cell in tuple(self.cells):
+            cell.actor, cell.turn = None, cell.enqueue
+            cell.epitaph = lambda _: Failure(error)
 
     def drain(self) -> None:
         """Handle a bounded slice of what is queued."""
@@ -207,6 +221,11 @@ class Cell:
         if host.ready:
             host.drain()  # what the turn itself sent
         return answer
+
+    def inform(self, message: Any) -> None:
+        """Deliver a message that nobody misses where the actor has ended, or is given up."""
+        if self.epitaph is None:
+            self.deliver(message)
 
     def ask(self, message: Any, reply: Reply[Any]) -> None:
         """Deliver a question whose answer goes to this reply."""

@@ -68,7 +68,7 @@ class Janitor(LoopActor):
         while self._due and self._due[0][0] <= now:
             name = heapq.heappop(self._due)[1]
             if name in self._root.types:
-                self._root.types[name].cell.deliver(Sweep())
+                self._root.types[name].cell.inform(Sweep())
                 heapq.heappush(self._due, (self._next(name), name))
         self._arm()
 
@@ -80,7 +80,7 @@ class Janitor(LoopActor):
             text = "the machine slept for %.1f s: idle resources are checked before they are used"
             say(self.cell.host.loop, text + " again, where their type has a check hook", gap)
             for state in self._root.types.values():
-                state.cell.deliver(Suspect())
+                state.cell.inform(Suspect())
 
     def _next(self, name: str) -> float:
         interval = sweep_interval(self._root.types[name].policy, self._cleanup_interval)

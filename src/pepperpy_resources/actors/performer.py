@@ -175,7 +175,7 @@ class Performer:
         """Tell the budget what this type has and wants."""
         if self.state.budget is not None:
             claim = Claim(self.state.policy.name, effect, self.ledger.inquiry)
-            self.state.budget.deliver(claim)
+            self.state.budget.inform(claim)
 
     def wake(self, effect: do.Wake, *_: Any) -> None:
         """Set the type's one timer."""

@@ -45,6 +45,8 @@ SYSTEM_INTENSITY = Intensity()
 POLICY = FamilyPolicy(budget_scope=BudgetScope.CHILD, revive_after=REVIVE_AFTER)
 # A colon, because no resource type can be named so.
 METRICS, JANITOR = ":metrics", ":janitor"
+# Our own actors' turns are synchronous: their starts and ends take no time.
+UNTIMED: dict[str, Any] = {"start_timeout": math.inf, "shutdown": math.inf}
 
 
 class AddChild(msgspec.Struct, frozen=True):
@@ -54,15 +56,9 @@ class AddChild(msgspec.Struct, frozen=True):
 
 
 class ForgetChild(msgspec.Struct, frozen=True):
-    """A child has been ended for good."""
+    """This child, and no other that has its path by now, has been ended for good."""
 
-    path: str
-
-
-class ParkAgain(msgspec.Struct, frozen=True):
-    """The incarnation that was to shut a parked type has crashed."""
-
-    effect: on.Park
+    child: Child
 
 
 class Revive(msgspec.Struct, frozen=True):
@@ -79,6 +75,17 @@ class Child:
         self.start = start
         self.log = RestartLog(intensity)
         self.state: TypeState | None = None  # of a resource type
+        self.parked: Exit | None = None  # why, while it is parked
+        self.revive_at = math.inf
+        self.ended = False  # for good
+
+    def is_down(self) -> bool:
+        """Tell whether it has no incarnation, and was neither ended nor given up."""
+        return self.cell.actor is None and self.cell.epitaph is None
+
+    def revivable(self) -> bool:
+        """Tell whether it may be started; a parked type that is to end is left alone."""
+        return self.parked is None or self.state is None or not self.state.ending
 
 
 class Root:
@@ -187,7 +194,7 @@ class Root:
         """Free what a type that has ended held of its budget."""
         if state.budget is not None:
             state.ledger.permits = 0.0  # should it be revived
-            state.budget.deliver(Leave(state.policy.name))
+            state.budget.inform(Leave(state.policy.name))
 
     def find(self, name: str) -> Cell | None:
         """Return where the actor of a type lives, or "janitor", "metrics" or "root"."""
@@ -202,7 +209,7 @@ class Root:
         """Let the janitor plan anew."""
         janitor = self.children.get(JANITOR)
         if janitor is not None:
-            janitor.cell.deliver(TypesChanged())
+            janitor.cell.inform(TypesChanged())
 
     def _crashed(self, _cell: Cell, exit_: Exit) -> None:
         """Give the root a new incarnation, which takes the children over; or give up."""
@@ -226,16 +233,36 @@ class Root:
         elif child is not None:
             self.give_up(child, exit_)
 
+    def park(self, child: Child, exit_: Exit) -> None:
+        """Serve nobody at this child: deny its tickets, close its resources.
+
+        That is done by one more incarnation, which only shuts down; should it crash, by another.
+        """
+        state, cell = child.state, child.cell
+        if state is None or not state.shuttable():
+            self.give_up(child, exit_)
+            return
+        if state.parked is None:
+            state.parked = error_of(exit_)
+            self.watchers.tell_of_type(cell.path, What.PARKED, state.parked)
+        cell.on_exit = functools.partial(self._parked_exited, child)
+        child.start()
+        cell.status = "failed"
+
+    def _parked_exited(self, child: Child, cell: Cell, exit_: Exit) -> None:
+        """Hear that even shutting down did not work."""
+        self.watchers.tell_of_type(cell.path, What.CRASHED, exit_.error, exit_.message)
+        self.park(child, exit_)
+
     def give_up(self, child: Child, exit_: Exit) -> None:
         """Serve nobody at this child any more: it cannot even be shut in order."""
-        state, cell = child.state, child.cell
-        error = exit_.error or ActorDead(exit_.reason)
+        state, cell, error = child.state, child.cell, error_of(exit_)
         if state is None:
             cell.end("failed", lambda _: Failure(cell.crash_error(error)))
             return
         if state.parked is None:
-            self.watchers.tell_of_type(cell.path, What.PARKED, error)
             state.parked = error
+            self.watchers.tell_of_type(cell.path, What.PARKED, error)
         cell.end("failed", state.last_word)
         state.give_up()
         self.leave_budget(state)
@@ -243,15 +270,20 @@ class Root:
     def carry_on(self) -> None:
         """Restart who is down once the root has failed: the stop that follows needs them."""
         for child in self.children.values():
-            if child.cell.actor is None and child.cell.epitaph is None:
+            if not child.is_down():
+                continue
+            if child.parked is None:
                 child.start()
+            else:
+                self.park(child, child.parked)
 
     def end_child(self, child: Child) -> None:
         """Stop a child for good; late releases are no errors, everything else is refused."""
         self._end_child(child)
-        self.cell.control_message(ForgetChild(child.cell.path))
+        self.cell.control_message(ForgetChild(child))
 
     def _end_child(self, child: Child) -> None:
+        child.ended = True
         path = child.cell.path
         if child.state is not None:
             child.state.disarm()
@@ -276,13 +308,15 @@ class Root:
 
 
 class RootSupervisor(FamilyActor):
-    """one_for_one, with a restart budget for each child: one hopeless child fails alone."""
+    """one_for_one, with a restart budget for each child: one hopeless child fails alone.
+
+    What it has to know when it crashes itself stands in `Root` and its `Child`ren.
+    """
 
     handlers: ClassVar[dict[type[Any], str]] = {
         News: "news",
         AddChild: "add_child",
         ForgetChild: "forget_child",
-        ParkAgain: "park_again",
         Revive: "revive",
     }
 
@@ -293,22 +327,30 @@ class RootSupervisor(FamilyActor):
     def on_start(self) -> None:
         """Take over the children there are; those that crashed meanwhile are restarted."""
         self.happen(on.Begin())
-        for path, child in self.root.children.items():
-            if child.cell.incarnation and child.cell.epitaph is None:
-                self._adopt(path, child)
+        for child in tuple(self.root.children.values()):
+            if not child.ended:
+                self._adopt(child)
 
     def add_child(self, message: AddChild, _reply: Any) -> None:
         """Start a child's first incarnation."""
         child = self.root.children.get(message.path)
         if child is not None and message.path not in self.family.children:
-            self._adopt(message.path, child)
+            self._adopt(child)
 
-    def _adopt(self, path: str, child: Child) -> None:
-        number, up = child.cell.incarnation, child.cell.actor is not None
-        if up:
-            self.attend(child.cell, path, number)
-        self.happen(on.Adopt(ChildPolicy(path), number, up))
+    def _adopt(self, child: Child) -> None:
+        path, number = child.cell.path, child.cell.incarnation
+        up = child.parked is None and number > 0
+        until = None if child.parked is None else child.revive_at
+        self.happen(on.Adopt(ChildPolicy(path, **UNTIMED), number, up, until))
         self.family.children[path].log = child.log
+        if not up:
+            if child.parked is not None and child.is_down():  # it was about to be shut
+                self.root.park(child, child.parked)
+            return
+        self.attend(child.cell, path, number)
+        exit_ = child.cell.last_exit
+        if child.is_down() and exit_ is not None:  # nobody has heard of it
+            self.happen(on.Exited(path, number, exit_))
 
     def attend(self, child: Cell, name: str, number: int) -> None:
         """Hear of the end of an incarnation by way of `Root`, which outlives this one."""
@@ -318,53 +360,42 @@ class RootSupervisor(FamilyActor):
     def launch_child(self, effect: on.Launch) -> None:
         """Start an incarnation of a child; a parked type gets a new life."""
         path = effect.id
-        child = self.root.children[path]
+        child = self.root.children.get(path)
+        if child is None or child.ended or not child.revivable():
+            return
         state = child.state
-        if state is not None and state.parked is not None:
-            state.parked = None
-            state.shutdowns = 0
-            child.cell.leave(Exit(ExitKind.SHUTDOWN, "revived", at=self.cell.host.now()))
-            self.root.watchers.tell_of_type(path, What.REVIVED)
-        elif child.cell.incarnation:
-            self.root.watchers.tell_of_type(path, What.RESTARTED)
         self.attend(child.cell, path, effect.number)
+        if child.parked is not None:
+            child.cell.leave(Exit(ExitKind.SHUTDOWN, "revived", at=self.cell.host.now()))
         child.start()
+        if child.parked is not None:
+            child.parked = None  # only now: a crash before this leaves it parked
+            if state is not None:
+                state.revive()
+            self.root.watchers.tell_of_type(path, What.REVIVED)
+        elif child.cell.incarnation > 1:
+            self.root.watchers.tell_of_type(path, What.RESTARTED)
 
     def park(self, effect: on.Park) -> None:
-        """Give the child up: deny its tickets, close its resources."""
-        child, error = self.root.children[effect.id], effect.exit.error
+        """Give the child up, for the time being."""
+        child = self.root.children.get(effect.id)
+        if child is None or child.ended:
+            return
         text = "%s is parked: it crashed too often"
         say(self.cell.host.loop, text, effect.id, level=logging.ERROR)
-        state = child.state
-        if state is None or not state.shuttable():
-            self.root.give_up(child, effect.exit)
-            return
-        if state.parked is None:
-            self.root.watchers.tell_of_type(effect.id, What.PARKED, error)
-            state.parked = error or ActorDead(effect.exit.reason)
-        child.cell.on_exit = functools.partial(self._crashed_parked, effect)
-        child.start()  # one more incarnation, which only shuts down
-        child.cell.status = "failed"
-
-    def _crashed_parked(self, effect: on.Park, cell: Cell, exit_: Exit) -> None:
-        """Hear that not even shutting down worked."""
-        self.root.watchers.tell_of_type(cell.path, What.CRASHED, exit_.error, exit_.message)
-        self.cell.control_message(ParkAgain(effect))
-
-    def park_again(self, message: ParkAgain, _reply: Any) -> None:
-        """Park once more who crashed while it was parked."""
-        child = self.family.children.get(message.effect.id)
-        if child is not None and child.phase is Phase.PARKED:
-            self.park(message.effect)
+        child.parked = effect.exit
+        child.revive_at = self.cell.host.now() + REVIVE_AFTER
+        self.root.park(child, effect.exit)
 
     def forget_child(self, message: ForgetChild, _reply: Any) -> None:
         """Strike out a child that has been ended."""
-        child = self.family.children.get(message.path)
-        if child is not None:
-            self.happen(on.TerminateChild(message.path))
+        path = message.child.cell.path
+        child = self.family.children.get(path)
+        if child is not None and child.log is message.child.log:
+            self.happen(on.TerminateChild(path))
             exit_ = Exit(ExitKind.SHUTDOWN, at=self.cell.host.now())
-            self.happen(on.Exited(message.path, child.number, exit_))
-            self.happen(on.DeleteChild(message.path))
+            self.happen(on.Exited(path, child.number, exit_))
+            self.happen(on.DeleteChild(path))
 
     def revive(self, message: Revive, _reply: Any) -> None:
         """Start a parked child anew, with its whole budget."""
@@ -376,10 +407,15 @@ class RootSupervisor(FamilyActor):
         """Do nothing: who is forgotten has been ended already."""
 
     def kill_child(self, effect: on.Kill) -> None:
-        """Do nothing: a synchronous turn cannot be killed, and starts at once."""
+        """Do nothing: a synchronous turn cannot be killed."""
 
     def settled(self, name: str, child: FamilyChild | None) -> None:
         """Do nothing: who ends a child answers for it."""
 
     def all_down(self, effect: on.AllDown) -> None:
         """Do nothing: the root ends with its manager."""
+
+
+def error_of(exit_: Exit) -> BaseException:
+    """Return the cause of an end as an error."""
+    return exit_.error or ActorDead(exit_.reason)

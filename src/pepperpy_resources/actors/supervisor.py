@@ -107,6 +107,8 @@ class SupervisorCell(Cell):
 
     def kill(self, exit_: Exit) -> None:
         """End the supervisor and everything below it, without asking."""
+        if self.actor is None:
+            return
         self.leave(exit_)
         self.status = "stopped"
         self.on_exit(self, exit_)
@@ -128,6 +130,9 @@ class SupervisorActor(FamilyActor):
         StopNow: "stop_now",
         on.StartChild: "start_child",
         StartWith: "start_with",
+        on.RestartChild: "order_by_id",
+        on.TerminateChild: "order_by_id",
+        on.DeleteChild: "order_by_id",
     }
 
     def __init__(self, cell: SupervisorCell) -> None:
@@ -223,16 +228,35 @@ class SupervisorActor(FamilyActor):
         try:
             self.home.spec.check_child(message.child)
         except UsageError as error:
-            return Failure(error)
+            return self.senseless(message, reply, error)
         return self.order(message, reply)
 
     def start_with(self, message: StartWith, reply: Any) -> Any:
         """Add a child made from the spec of all."""
         try:
-            spec = self.home.spec.child_with(message, self.home.next_number())
+            spec = self.home.spec.child_with(message, self._numbered)
         except UsageError as error:
-            return Failure(error)
+            return self.senseless(message, reply, error)
         return self.order(on.StartChild(spec), reply)
+
+    def _numbered(self, name: str) -> str:
+        """Return the id with the next number that nobody has by hand."""
+        numbers = iter(self.home.next_number, None)
+        return next(each for n in numbers if (each := f"{name}-{n}") not in self.family.children)
+
+    def order_by_id(self, message: Any, reply: Any) -> Any:
+        """Carry out what is asked for about one child, if that can be one's id."""
+        try:
+            name = self.home.spec.id_of(message)
+        except UsageError as error:
+            return self.senseless(message, reply, error)
+        return self.order(type(message)(name), reply)
+
+    def senseless(self, message: Any, reply: Any, error: UsageError) -> Failure:
+        """Refuse an order whose fields are wrong: whoever sent it learns why."""
+        if reply is None:
+            self.home.host.dead_letters.add(self.home, message, str(error))
+        return Failure(error)
 
     def which_children(self, _message: WhichChildren, _reply: Any) -> list[ChildInfo]:
         """Return what the supervisor knows of each child."""
@@ -254,8 +278,7 @@ class SupervisorActor(FamilyActor):
         exit_ = Exit(ExitKind.KILLED, "its supervisor ended", at=self.cell.host.now())
         for child in reversed(tuple(self.home.places.values())):
             child.on_exit = unheard
-            if child.actor is not None:
-                kill(child, exit_)
+            kill(child, exit_)  # also one that is about to be made
 
 
 def unheard(_cell: Cell, _exit: Exit) -> None:

@@ -30,6 +30,10 @@ class Turn:
         self.task: asyncio.Task[Any] | None = None  # of an async turn
         self.waits: list[Wait] = []  # for answers, of its code right now
 
+    def has_returned(self) -> bool:
+        """Tell whether its code has run to the end, though nobody has heard of it yet."""
+        return self.task is not None and self.task.done()
+
     def waits_for(self, reply: Reply[Any], waiter: asyncio.Future[None]) -> Wait:
         """Note that code of the turn awaits this answer, by this future.
 

@@ -64,6 +64,7 @@ class TypeState:
         self.pool = Pool(self.policy, self.counters)  # the current incarnation's
         self.parked: BaseException | None = None  # why, while the type is parked
         self.shutdowns = 0  # incarnations that were to shut a parked type
+        self.ending = False  # it is being stopped or removed: if it is parked, it stays so
 
     def report(self, outcome: on.Outcome) -> None:
         """Send a hook's outcome to the supervisor; close what is born after the type has ended."""
@@ -105,6 +106,7 @@ class TypeState:
         for timer in (self.ledger.timer, self.next_look):
             if timer is not None:
                 timer.cancel()
+        self.looks_soon, self.next_look = False, None
 
     def undo(self, reply: Reply[Any] | Promise, answer: Any) -> on.Event | None:
         """Return what takes a withdrawn acquire back: out of the queue, or its lease."""
@@ -139,6 +141,11 @@ class TypeState:
         error.__cause__ = self.parked
         return error
 
+    def revive(self) -> None:
+        """Forget that the type was parked."""
+        self.parked = None
+        self.shutdowns = 0
+
     def shuttable(self) -> bool:
         """Tell whether to try one more incarnation that only shuts down; two tries are enough."""
         self.shutdowns += 1
@@ -147,6 +154,7 @@ class TypeState:
     def give_up(self) -> None:
         """Deny every ticket and close every resource without a machine: none can be built."""
         ledger = self.ledger
+        self.disarm()
         self.forsaken(Failure(self.parked_error()))
         for lease in ledger.leases.values():
             ledger.end_late(lease)

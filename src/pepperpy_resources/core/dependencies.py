@@ -1,7 +1,7 @@
-"""Which resource types need which others: the order to start them in, and the layers to stop.
+"""Which resource types need which others, and the order to start them in.
 
 Pure functions over a mapping of type name -> the names it depends on, in the order the types
-were declared. `order` and `layers` expect neither unknown names nor a cycle: look for those first.
+were declared. `order` expects neither unknown names nor a cycle: look for those first.
 """
 
 from __future__ import annotations
@@ -58,18 +58,6 @@ def below(needs: Needs, names: Iterable[str]) -> list[str]:
             else:
                 placed[stack.pop()] = None
     return list(placed)
-
-
-def layers(needs: Needs) -> list[list[str]]:
-    """Return the types in layers to stop one after the other: dependents first."""
-    depth = dict.fromkeys(needs, 0)
-    for name in reversed(order(needs)):  # whoever depends on it comes before it
-        for need in needs[name]:
-            depth[need] = max(depth[need], depth[name] + 1)
-    return [
-        [name for name in needs if depth[name] == layer]
-        for layer in range(1 + max(depth.values(), default=-1))
-    ]
 
 
 def dependents(needs: Needs, name: str) -> list[str]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -41,6 +40,9 @@ from pepperpy_resources.core.waiting import Deadlines
 
 class Phase(StrEnum):
     """What a child is doing."""
+
+    # Enum's own hash is Python code, and every move of a child looks two phases up.
+    __hash__ = str.__hash__
 
     DOWN = "down"  # never started, ended for good, or about to be started
     WAITING = "waiting"  # for its backoff
@@ -81,12 +83,14 @@ class Child:
 
     __slots__ = (
         "added",
+        "asked",
         "born",
         "coming",
         "due",
         "enders",
         "exit",
         "failures",
+        "given_up",
         "leaving",
         "log",
         "number",
@@ -99,12 +103,14 @@ class Child:
         "verdict",
     )
 
-    def __init__(self, spec: ChildPolicy, order: int, log: RestartLog | None) -> None:
+    def __init__(self, spec: ChildPolicy, order: int, number: int, log: RestartLog | None) -> None:
         self.spec = spec
         self.order = order  # rises with each child that is added
         self.log = log  # its own failures, where the budget is per child
         self.phase = Phase.DOWN
-        self.number = 0  # of the current incarnation, or of the last; rises, and never comes back
+        self.number = (
+            number  # of the current incarnation, or of the last; rises, and never comes back
+        )
         self.restarts = 0
         self.failures = 0  # in a row, without a healthy stretch between them
         self.up_since = math.nan  # while it is up
@@ -113,6 +119,8 @@ class Child:
         self.coming = False
         self.leaving = False
         self.added = False  # by hand: if its first start fails, it is dropped
+        self.asked = False  # its start was ordered: if it fails, that is no failure of the child
+        self.given_up = False  # it was parked, and has not been up since
         self.exit: Exit | None = None  # the last
         self.verdict: Exit | None = None  # why it is being killed, if that is no order
         self.starters: list[Any] = []  # tickets to answer once it is up
@@ -136,8 +144,8 @@ class Family:
         self.stale = 0  # events that came too late and changed nothing
         self.deadlines: Deadlines[str] = Deadlines()
         self.wake = math.inf  # the last `WakeAt`
-        shared = policy.intensity is not None and policy.budget_scope is BudgetScope.SUPERVISOR
-        self.log = RestartLog(policy.intensity) if policy.intensity and shared else None
+        shared = policy.intensity if policy.budget_scope is BudgetScope.SUPERVISOR else None
+        self.log = None if shared is None else RestartLog(shared)  # their failures together
         self.dynamic = policy.strategy is Strategy.SIMPLE_ONE_FOR_ONE
         self.grouped = policy.strategy in (Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE)
         self._orders: dict[int, Child] = {}
@@ -151,8 +159,7 @@ class Family:
         """Put a child at the end of the order, to be started at its turn."""
         own = self.policy.intensity if self.policy.budget_scope is BudgetScope.CHILD else None
         order = next(reversed(self._orders), 0) + 1
-        child = Child(spec, order, RestartLog(own) if own is not None else None)
-        child.number = self._number
+        child = Child(spec, order, self._number, None if own is None else RestartLog(own))
         self.children[spec.id] = self._orders[order] = child
         self.call(child)
         return child
@@ -165,13 +172,14 @@ class Family:
         self.deadlines.drop(child.spec.id)
         self.effects.append(Drop(child.spec.id, child.exit))
 
-    def group(self, child: Child) -> Iterable[Child]:
+    def group(self, child: Child) -> list[Child]:
         """Return the others that go down and come up with this child."""
-        if not self.grouped:
-            return ()
-        every = self.policy.strategy is Strategy.ONE_FOR_ALL
-        others = (other for other in self.children.values() if other is not child)
-        return [other for other in others if every or other.order > child.order]
+        every = self.children.values()
+        if self.policy.strategy is Strategy.ONE_FOR_ALL:
+            return [other for other in every if other is not child]
+        if self.policy.strategy is Strategy.REST_FOR_ONE:
+            return [other for other in every if other.order > child.order]
+        return []
 
     def tickets(self) -> list[Any]:
         """Return every ticket that is not answered yet."""
@@ -179,14 +187,6 @@ class Family:
         for child in self.children.values():
             lists += [child.starters, child.enders]
         return [ticket for tickets in lists for ticket in tickets]
-
-    def left(self, child: Child, now: float | None = None) -> int | None:
-        """Return how many more failures would be answered by a restart; None: any number.
-
-        `now`: None is the time of the last event.
-        """
-        log = child.log or self.log
-        return None if log is None else log.left(self.now if now is None else now)
 
     # -- moves
 
@@ -199,8 +199,12 @@ class Family:
 
     def allow(self, child: Child, seconds: float) -> None:
         """Give what a child is doing so much time."""
-        child.due = self.now + seconds
-        self.deadlines.set(child.spec.id, child.due)
+        self.due_at(child, self.now + seconds)
+
+    def due_at(self, child: Child, at: float) -> None:
+        """Let what a child is doing have taken long enough at this time."""
+        child.due = at
+        self.deadlines.set(child.spec.id, at)
 
     def call(self, child: Child) -> None:
         """Let a child come up: as soon as it is down, and at its turn."""

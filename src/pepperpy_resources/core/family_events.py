@@ -19,11 +19,15 @@ class Begin(FamilyEvent, frozen=True):
 
 
 class Adopt(FamilyEvent, frozen=True):
-    """Take a child in that is there already: running as this incarnation, or to be started."""
+    """Take a child in as it is: running as this incarnation, parked, or to be started.
+
+    `parked_until`: when a parked child is tried again.
+    """
 
     child: ChildPolicy
     number: int = 0
     up: bool = False
+    parked_until: float | None = None
 
 
 class Started(FamilyEvent, frozen=True):

@@ -26,7 +26,7 @@ class RestartLog:
         """Record a failure; tell whether it is answered by a restart (False: give up)."""
         while self._failures and now - self._failures[0] > self.intensity.period:
             self._failures.popleft()
-        permitted = self.left(now) > 0
+        permitted = len(self._failures) < self.intensity.restarts
         self._failures.append(now)
         if permitted:
             self.total += 1

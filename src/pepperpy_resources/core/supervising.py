@@ -49,8 +49,13 @@ def adopt(family: Family, event: on.Adopt, _ticket: Any) -> None:
     child.number = max(child.number, event.number)
     child.born = event.number > 0
     if event.up:
+        child.number = event.number  # that is how it will be heard of
         family.move(child, "adopt")
         child.up_since = family.now
+        child.coming = False
+    elif event.parked_until is not None:
+        family.move(child, "park")
+        family.due_at(child, event.parked_until)
         child.coming = False
 
 
@@ -66,7 +71,7 @@ def started(family: Family, event: on.Started, _ticket: Any) -> None:
     family.move(child, "up")
     child.up_since = family.now
     child.born = True
-    child.added = False
+    child.added = child.asked = child.given_up = False
     if not child.leaving:  # else it comes back, if it is to
         child.coming = False
     answer(family, child.starters, child.spec.id)
@@ -113,14 +118,18 @@ def start_failed(family: Family, child: Child, exit_: Exit) -> None:
 
     A restart that fails counts as a failure of the child, as in OTP.
     """
-    if child.starters or child.added:
+    if child.asked:
         child.coming = False
         fail_starters(family, child, exit_)
         if child.added or not is_kept(family, child):
             family.drop(child)
+        elif child.given_up:
+            park(family, child, exit_)
     elif family.mode is Mode.STARTING and not child.born:
         reason = f"child {child.spec.id!r} failed to start: {exit_.reason}"
         end(family, Exit(ExitKind.FAILURE, reason, exit_.error, at=family.now))
+    elif child.spec.restart is Restart.TEMPORARY:  # adopted, and never up
+        family.drop(child)
     else:
         fail(family, child, exit_)
 
@@ -192,14 +201,20 @@ def backoff(family: Family, child: Child) -> float:
 def exhausted(family: Family, child: Child, exit_: Exit, limit: Intensity) -> None:
     """Give up the supervisor, or where the budget is per child that child alone."""
     if family.policy.budget_scope is BudgetScope.CHILD:
-        child.coming = False
-        family.move(child, "park")
-        family.allow(child, family.policy.revive_after)
-        family.effects.append(on.Park(child.spec.id, exit_))
+        park(family, child, exit_)
         return
     often = f"more than {limit.restarts} times in {limit.period:g} s"
     reason = f"child {child.spec.id!r} failed {often}: {exit_.reason}"
     end(family, Exit(ExitKind.FAILURE, reason, exit_.error, exit_.message, family.now))
+
+
+def park(family: Family, child: Child, exit_: Exit) -> None:
+    """Give this child up, until it is revived by hand or in a while."""
+    child.coming = False
+    child.given_up = True
+    family.move(child, "park")
+    family.allow(child, family.policy.revive_after)
+    family.effects.append(on.Park(child.spec.id, exit_))
 
 
 # -- orders
@@ -226,7 +241,8 @@ def restart_child(family: Family, event: on.RestartChild, ticket: Any) -> None:
 
 
 def await_start(child: Child, ticket: Any) -> None:
-    """Answer this ticket once the child is up or has failed to be."""
+    """Answer this ticket, if there is one, once the child is up or has failed to be."""
+    child.asked = True
     if ticket is not None:
         child.starters.append(ticket)
 
@@ -247,10 +263,11 @@ def terminate_child(family: Family, event: on.TerminateChild, ticket: Any) -> No
     if child is None:
         refuse(family, ticket, Refused.NOT_FOUND)
         return
-    child.coming = False
+    child.coming = child.given_up = False
     family.send_away(child)
     if child.leaving:
-        child.enders.append(ticket)
+        if ticket is not None:
+            child.enders.append(ticket)
         return
     fail_starters(family, child, NOT_STARTED)
     if not is_kept(family, child):
@@ -344,6 +361,7 @@ def answer(family: Family, tickets: list[Any], value: object) -> None:
 
 def fail_starters(family: Family, child: Child, exit_: Exit) -> None:
     """Tell those who asked for a start that there will be none."""
+    child.asked = False
     answer(family, child.starters, on.StartRefused(child.spec.id, exit_))
 
 
@@ -368,7 +386,7 @@ def supervise(
     event: on.FamilyEvent,
     now: float,
     *,
-    chance: float = 0.5,
+    chance: float,
     ticket: Any = None,
 ) -> list[Effect]:
     """Let one event happen at `now` and return what must be done for it, in order.

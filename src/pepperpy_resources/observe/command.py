@@ -17,18 +17,20 @@ from io import TextIOWrapper
 from threading import Event
 from typing import TextIO
 
+from pepperpy_resources.clock import monotonic
 from pepperpy_resources.errors import ResourceError
 from pepperpy_resources.observe.client import look
 from pepperpy_resources.observe.report import as_text, dot_of, filtered, json_of, trees, troubles
 from pepperpy_resources.observe.top import ORDERS, rows, table
 from pepperpy_resources.observe.view import View
-from pepperpy_resources.observe.words import clean, paint
+from pepperpy_resources.observe.words import Tone, clean, paint
 
 TREE = "show the supervision tree of a running program"
 TOP = "show the actors of a running program in a table that refreshes"
 MORE = "The program must let itself be looked at: manager.inspect()."
 
 SHORTEST, LONGEST = 0.1, 3600.0  # seconds between two tables
+STEP = 0.25  # seconds
 
 HOME, CLEAR_LINE, CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 CLEAR, HIDE_CURSOR, SHOW_CURSOR = "\x1b[2J", "\x1b[?25l", "\x1b[?25h"
@@ -127,7 +129,7 @@ def show_tree(arguments: argparse.Namespace) -> None:
 def show_top(arguments: argparse.Namespace) -> None:
     """Print tables until Ctrl-C, or as many as are wanted."""
     show = redraw if sys.stdout.isatty() else append
-    pause, left = Event(), arguments.count or math.inf
+    left = arguments.count or math.inf
     try:
         with hidden_cursor(sys.stdout):
             while True:
@@ -135,9 +137,16 @@ def show_top(arguments: argparse.Namespace) -> None:
                 left -= 1
                 if left <= 0:
                     return
-                pause.wait(arguments.interval)
+                rest(arguments.interval)
     except KeyboardInterrupt:
         print()
+
+
+def rest(seconds: float) -> None:
+    """Wait, in steps: a Ctrl-C that comes just before a wait begins does not end that wait."""
+    never, until = Event(), monotonic() + seconds
+    while (left := until - monotonic()) > 0:
+        never.wait(min(left, STEP))
 
 
 def redraw(view: View, arguments: argparse.Namespace) -> None:
@@ -160,10 +169,13 @@ def screen(view: View, arguments: argparse.Namespace, width: int, height: int) -
     nodes = rows(trees(view), arguments.sort, arguments.filter)
     title = f"process {view.pid} at {view.taken}: {len(nodes)} nodes, by {arguments.sort}"
     above = [paint(title[: width or None], "bold", colour=colour)]
+    told: dict[tuple[Tone, str], list[str]] = {}  # once for all that share a loop
     for source in view.sources:
-        for tone, text in troubles(source):
-            line = clean(f"! {source.name}: {text}")
-            above.append(paint(line[: width or None], tone, colour=colour))
+        for trouble in troubles(source):
+            told.setdefault(trouble, []).append(source.name)
+    for (tone, text), names in told.items():
+        line = clean(f"! {', '.join(names)}: {text}")
+        above.append(paint(line[: width or None], tone, colour=colour))
     room = max(2, height - len(above)) if height else 0
     return [*above, *table(nodes, width, room, colour=colour)]
 

@@ -62,7 +62,10 @@ def lines(view: View, *, colour: bool) -> Iterator[str]:
         yield paint(heading(view, source), "bold", colour=colour)
         for tone, text in problems(source):
             yield paint(f"! {clean(text)}", tone, colour=colour)
-        yield "" if source.tree is None else source.tree.render(colour=colour)
+        if source.tree is not None:
+            yield source.tree.render(colour=colour)
+        elif not source.error:
+            yield "no actor matches the filter"
 
 
 def heading(view: View, source: Source) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
+from pepperpy_resources.actors import host
 from pepperpy_resources.actors.actor_cell import ActorCell, phase_of
 from pepperpy_resources.actors.host import Cell
 
 MOST = 6  # calls shown
 # What runs turns; each has `self` and `message`. A turn that awaits is known by its task's name.
 TURNS = tuple(x.__code__ for x in (Cell.deliver, Cell.turn_queued, ActorCell._run))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+OURS = f"{Path(host.__file__).parent}{os.sep}"  # the actors' room
 CALLBACK = asyncio.events.__file__  # below it is the loop itself
 
 
@@ -32,10 +36,14 @@ def callers(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def places(frames: list[FrameType]) -> list[str]:
-    """Return the innermost of them as `file:line in function`."""
+    """Return the innermost of them as `file:line in function`; of ours only if there are no others.
+
+    What runs an actor's turn or a hook is always the same, and says nothing.
+    """
+    others = [frame for frame in frames if not frame.f_code.co_filename.startswith(OURS)]
     return [
         f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
-        for frame in frames[:MOST]
+        for frame in (others or frames)[:MOST]
     ]
 
 

@@ -93,12 +93,12 @@ class Player(Actor):
     def note(self, text: str) -> None:
         self.script.log.append(text)
 
-    async def on_start(self) -> None:  # type: ignore[override]
-        await play(self.script.on_start[self.name][:1])
+    async def on_start(self) -> None:
+        await play(take_one(self.script.on_start[self.name]))
         self.note(f"start {self.name}")
 
-    async def on_stop(self) -> None:  # type: ignore[override]
-        await play(self.script.on_stop[self.name][:1])
+    async def on_stop(self) -> None:
+        await play(take_one(self.script.on_stop[self.name]))
         self.note(f"stop {self.name}")
 
     @handles(Say)
@@ -118,6 +118,11 @@ class Player(Actor):
     @handles(End)
     def end(self, message: End) -> None:
         self.stop(message.kind)
+
+
+def take_one(steps: list[Step]) -> list[Step]:
+    """Remove the first step, if there is one, and return it."""
+    return [steps.pop(0)] if steps else []
 
 
 async def play(steps: list[Step]) -> None:

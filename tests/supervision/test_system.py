@@ -1,4 +1,4 @@
-"""Cases 65, 72 and 73; the edge of the intensity; and what ends a program from inside a turn."""
+"""Cases 40 to 42, 62, 65 and 72 on a manager's own actors."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import asyncio
 import logging
 from typing import Any
 
-import pykka  # noqa: TID253 - the registry is what is looked at
 import pytest
 from prometheus_client import CollectorRegistry
 
 from pepperpy_resources import DefaultResourceManager, Intensity, Reply, ResourceMetrics
 from pepperpy_resources.core import events as on
 from pepperpy_resources.core import machine
-from pepperpy_resources.errors import ActorDead, ManagerFailed, SupervisorCrashed
+from pepperpy_resources.errors import ActorDead, SupervisorCrashed
 from pepperpy_resources.messages import Describe, Release
 from pepperpy_resources.testing import crash, run
 from tests.supervision.kit import (
@@ -29,7 +28,7 @@ from tests.supervision.kit import (
 )
 
 
-def test_the_metrics_actor_crashes_and_no_counter_goes_backwards() -> None:
+def test_72_the_metrics_actor_crashes_and_no_counter_goes_backwards() -> None:
     async def main() -> None:
         fleet, registry = Fleet(), CollectorRegistry()
         async with serving(fleet.spec(), metrics=ResourceMetrics(registry), name="m") as manager:
@@ -52,7 +51,7 @@ def test_the_metrics_actor_crashes_and_no_counter_goes_backwards() -> None:
     run(main())
 
 
-def test_a_parked_metrics_actor_hurts_only_those_who_look() -> None:
+def test_72_a_parked_metrics_actor_hurts_only_those_who_look() -> None:
     async def main() -> None:
         fleet, registry = Fleet(), CollectorRegistry()
         async with serving(fleet.spec(), metrics=ResourceMetrics(registry), name="m") as manager:
@@ -74,83 +73,10 @@ def test_a_parked_metrics_actor_hurts_only_those_who_look() -> None:
     run(main())
 
 
-def test_the_root_crashes_and_the_manager_has_failed() -> None:
-    async def main() -> None:
-        fleet = Fleet()
-        manager = DefaultResourceManager([fleet.spec(max_size=2)], metrics=private())
-        await manager.start()
-        failed = asyncio.create_task(manager.wait_failed())
-        held = [await manager.acquire(f"db:{n}") for n in range(2)]
-        waiting = asyncio.create_task(outcome(manager.acquire("db:w")))
-        await settled()
-        assert not failed.done()
-        for _ in range(3):
-            crash(manager, "root")
-            await settled()
-            assert manager.tree().status == "running"
-        crash(manager, "root")
-        assert manager.tree().status == "failed"
-        refused = await outcome(manager.acquire("db:new"))
-        assert isinstance(refused, ManagerFailed)
-        assert refused.__cause__ is not None
-        async with asyncio.timeout(1):
-            await failed
-            await manager.wait_failed()  # also for who comes later
-            assert isinstance(await waiting, Exception)
-        await manager.stop()
-        assert [thing.closed for thing in held] == [1, 1]
-        await manager.release("db:0")  # ended on our side: no error
-        assert isinstance(await outcome(manager.acquire("db:new")), ManagerFailed)
-        assert isinstance(await outcome(manager.start()), ManagerFailed)
-        fleet.assert_all_closed_once()
-
-    run(main())
-
-
-@pytest.mark.parametrize("order", [("root", "db"), ("db", "root")])
-def test_nothing_is_lost_when_the_root_and_a_type_crash_together(order: tuple[str, str]) -> None:
-    # Nobody is left to restart the type's supervisor; its resources must be closed all the same.
-    async def main() -> None:
-        fleet = Fleet()
-        manager = DefaultResourceManager([fleet.spec(max_size=1)], metrics=private())
-        await manager.start()
-        await manager.acquire("db:a")
-        waiting = asyncio.create_task(outcome(manager.acquire("db:w")))
-        await settled()
-        for path in order:
-            for _ in range(4 if path == "root" else 1):
-                crash(manager, path)
-        async with asyncio.timeout(10):
-            await manager.wait_failed()
-            await manager.stop()
-            assert isinstance(await waiting, Exception)
-        fleet.assert_all_closed_once()
-
-    run(main())
-
-
-def test_a_type_crashes_while_the_failed_manager_closes_it() -> None:
-    async def main() -> None:
-        fleet = Fleet()
-        manager = DefaultResourceManager([fleet.spec()], metrics=private())
-        await manager.start()
-        await manager.acquire("db:a")
-        for _ in range(4):
-            crash(manager, "root")
-        await asyncio.sleep(0)
-        crash(manager, "db")
-        async with asyncio.timeout(20):
-            await manager.stop()
-        fleet.assert_all_closed_once()
-        assert not [ref for ref in pykka.ActorRegistry.get_all() if "Pool" in str(ref)]
-
-    run(main())
-
-
 @pytest.mark.parametrize(
     ("pause", "status"), [(5.0, "failed"), (5.001, "running")], ids=["at", "after"]
 )
-def test_three_restarts_in_five_seconds_inclusive(pause: float, status: str) -> None:
+def test_40_three_restarts_in_five_seconds_inclusive(pause: float, status: str) -> None:
     async def main() -> None:
         fleet = Fleet()
         async with serving(fleet.spec()) as manager:
@@ -166,7 +92,7 @@ def test_three_restarts_in_five_seconds_inclusive(pause: float, status: str) -> 
     run(main())
 
 
-def test_crashes_spaced_wider_than_the_period_never_park() -> None:
+def test_41_crashes_spaced_wider_than_the_period_never_park() -> None:
     async def main() -> None:
         fleet = Fleet()
         async with serving(fleet.spec(restart=Intensity(1, 1.0))) as manager:
@@ -179,7 +105,7 @@ def test_crashes_spaced_wider_than_the_period_never_park() -> None:
     run(main())
 
 
-def test_intensity_zero_parks_at_the_first_crash() -> None:
+def test_42_intensity_zero_parks_at_the_first_crash() -> None:
     async def main() -> None:
         fleet = Fleet()
         async with serving(fleet.spec(restart=Intensity(0, 1.0))) as manager:
@@ -192,7 +118,7 @@ def test_intensity_zero_parks_at_the_first_crash() -> None:
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("way", ["inline", "queued"])
-def test_what_ends_a_program_is_raised_again_outside_the_turn(
+def test_62_what_ends_a_program_is_raised_again_outside_the_turn(
     kind: type[BaseException], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[object] = []
@@ -238,7 +164,7 @@ class Unspeakable(Exception):
 
 
 @pytest.mark.parametrize("kind", [on.Acquire, on.Release, on.Sweep])
-def test_an_exception_whose_str_raises(
+def test_65_an_exception_whose_str_raises(
     kind: type[on.Event], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
@@ -264,7 +190,7 @@ def test_an_exception_whose_str_raises(
     assert "db crashed" in caplog.text
 
 
-def test_a_hook_whose_error_cannot_be_told() -> None:
+def test_65_a_hook_whose_error_cannot_be_told() -> None:
     async def main() -> None:
         fleet = Fleet()
 
