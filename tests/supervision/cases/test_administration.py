@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pepperpy_resources.errors import ChildRefused, StartFailed
-from pepperpy_resources.supervision import Intensity
+from pepperpy_resources.errors import ActorDead, ChildRefused, InvalidSpec, StartFailed, UsageError
+from pepperpy_resources.supervision import Actor, ChildSpec, Intensity, handles
 from pepperpy_resources.testing import run
 from tests.supervision.cases.kit import (
     FOREVER,
@@ -132,5 +132,74 @@ def test_20_a_start_by_hand_has_its_deadline_too() -> None:
                 await supervisor.start_child(script.child("a", start_timeout=2))
             assert now() == began + 2
             assert await phases(supervisor) == {}
+
+    run(main())
+
+
+class Brief(Actor):
+    """Ends as soon as it has started."""
+
+    def on_start(self) -> None:
+        self.stop(reason="done")
+
+
+def test_19_a_child_that_has_ended_when_its_start_is_told_was_started_all_the_same() -> None:
+    async def main() -> None:
+        async with running() as supervisor:
+            spec = ChildSpec("a", Brief, restart="temporary")
+            handle = await supervisor.start_child(spec)
+            assert (handle.path, handle.status) == ("top/a", "stopped")
+            assert await phases(supervisor) == {}
+            with pytest.raises(ActorDead, match="normal: done"):
+                await handle.ask(Say("x"))
+            assert (await handle.watch()).exit.reason == "done"
+            assert handle.tell(Say("x")) is False
+
+    run(main())
+
+
+def test_19_arguments_beside_a_spec_are_refused_not_ignored() -> None:
+    script = Script()
+
+    async def main() -> None:
+        async with running() as supervisor:
+            for more in ({"child_id": "b"}, {"kwarg": 1}):
+                with pytest.raises(UsageError, match="for a simple_one_for_one supervisor"):
+                    await supervisor.start_child(script.child("a"), **more)
+            with pytest.raises(UsageError, match="for a simple_one_for_one supervisor"):
+                await supervisor.start_child(script.child("a"), 1)
+            assert await phases(supervisor) == {}
+
+    run(main())
+
+
+class Given(Actor):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+        self.given = args, kwargs
+
+    @handles(Say)
+    def say(self, _: Say) -> Any:
+        return self.given
+
+
+def test_19_children_of_one_spec_take_whatever_arguments_they_are_given() -> None:
+    async def main() -> None:
+        template = ChildSpec("a", Given, args=(1,), kwargs={"x": 1, "y": 1})
+        async with running([template], strategy="simple_one_for_one") as supervisor:
+            for args, kwargs in (
+                ((), {}), ((None,), {}), ((None, 2), {"x": 3}), (([],), {"z": None}),
+            ):  # fmt: skip
+                child = await supervisor.start_child(*args, **kwargs)
+                given = await child.ask(Say("?"))
+                assert given == ((1, *args), {"x": 1, "y": 1, **kwargs})
+            named = await supervisor.start_child(child_id="own")
+            assert named.path == "top/own"
+            assert await refused(supervisor.start_child(child_id="own")) == "already_started"
+            with pytest.raises(UsageError, match="id must be"):
+                await supervisor.start_child(child_id="a/b")
+            with pytest.raises(InvalidSpec, match="from its one spec"):
+                await supervisor.start_child(template)
+            assert list(await phases(supervisor)) == ["a-1", "a-2", "a-3", "a-4", "own"]
 
     run(main())
