@@ -30,7 +30,7 @@ from pepperpy_resources.actors.supervisor import (
 )
 from pepperpy_resources.actors.turn import running_turn
 from pepperpy_resources.actors.watching import DeadLetter
-from pepperpy_resources.child_spec import UNSET, ChildSpec, checked_id, supervisor_spec
+from pepperpy_resources.child_spec import UNSET, ChildSpec, checked_id, is_spec, supervisor_spec
 from pepperpy_resources.child_spec import child_id as id_rule
 from pepperpy_resources.core import family_events as on
 from pepperpy_resources.core.kinship import (
@@ -87,7 +87,7 @@ class SupervisorHandle(ChildHandle):
 
     async def start_child(
         self,
-        spec: Any = None,
+        spec: Any = UNSET,
         /,
         *args: Any,
         child_id: str | None = None,
@@ -96,15 +96,23 @@ class SupervisorHandle(ChildHandle):
         """Add a child at the end and start it; returns its handle.
 
         A `simple_one_for_one` supervisor takes arguments instead of a spec: they come after those
-        of its one spec, under `child_id` or the spec's with a number. Raises `InvalidSpec` too.
+        of its one spec, under `child_id` or the spec's with a number. Raises `InvalidSpec` too, and
+        `UsageError` for arguments where there is a spec.
         """
-        message: object = on.StartChild(spec)
-        if self._cell.spec.dynamic and not isinstance(spec, ChildSpec):
-            given = args if spec is None else (spec, *args)
+        child: Any = None if spec is UNSET else spec
+        message: object = on.StartChild(child)
+        if self._cell.spec.dynamic and not is_spec(spec):
+            given = args if spec is UNSET else (spec, *args)
             own = None if child_id is None else checked_id(child_id)
             message = StartWith(given, kwargs, own)
+        elif args or kwargs or child_id is not None:
+            raise UsageError(
+                f"{self.path} starts a child as its spec says: arguments and child_id are for a "
+                "simple_one_for_one supervisor, without a spec"
+            )
         reply: Reply[str] = self.ask(message)
-        return self.child(await reply)
+        cell = self._cell.place_of(await reply)
+        return SupervisorHandle(cell) if isinstance(cell, SupervisorCell) else ChildHandle(cell)
 
     async def restart_child(self, name: str) -> ChildHandle:
         """Start a child that is down or parked; `why`: running, restarting, not_found."""
@@ -234,7 +242,8 @@ class Supervisor:
         try:
             await asyncio.shield(self._up)
         except asyncio.CancelledError:
-            await self._stop(None)
+            self._up.cancel()  # nobody is left to be told how it went
+            await self._stop(None)  # what is up holds things, and lets go of them in order
             raise
 
     async def stop(self, timeout: float | timedelta | None = None) -> None:
@@ -315,7 +324,7 @@ class Supervisor:
 
     async def start_child(
         self,
-        spec: Any = None,
+        spec: Any = UNSET,
         /,
         *args: Any,
         child_id: str | None = None,

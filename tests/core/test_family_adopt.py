@@ -83,7 +83,7 @@ def test_one_that_is_up_holds_nobody_up(mode: str) -> None:
 
 
 def test_a_first_start_is_only_that_of_one_that_has_never_been_there() -> None:
-    for number, told in [(0, ["all down failure"]), (7, ["launch a 9"])]:
+    for number, told in [(0, ["all down failure"]), (1, ["launch a 3"]), (7, ["launch a 9"])]:
         family = Home()
         adopt(family, "a", number)
         family.send(on.Begin())

@@ -236,6 +236,25 @@ def test_who_leaves_before_the_answer_disturbs_nobody(folder: Path, loop: Loop) 
         assert look(str(inspection.path)).sources[0].tree == big(5000)
 
 
+def test_a_fault_of_ours_costs_one_client_and_is_logged(
+    folder: Path, loop: Loop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults = [ValueError("our fault")]
+    real = connections.Client.write
+
+    def write(self: connections.Client) -> bool:
+        if faults:
+            raise faults.pop()
+        return real(self)
+
+    monkeypatch.setattr(connections.Client, "write", write)
+    with shown(folder, loop) as inspection:
+        assert raw(inspection.path, b'{"get":"tree"}\n') == b""
+        assert look(str(inspection.path)).sources[0].tree == shop()
+    assert "a client of the inspection was not served" in caplog.text
+    assert "our fault" in caplog.text
+
+
 def test_more_than_can_be_served_are_turned_away(
     folder: Path, loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,25 +300,6 @@ def test_what_fails_to_build_is_said(folder: Path, loop: Loop) -> None:
         first, second = look(str(inspection.path)).sources
         assert (first.tree, first.error) == (None, "ValueError: no tree today")
         assert second.tree == shop()
-
-
-@pytest.mark.parametrize(("failures", "built"), [(0, True), (9, True), (10, False)])
-def test_a_dict_that_changes_while_it_is_read_is_read_again(
-    failures: int, folder: Path, loop: Loop, *, built: bool
-) -> None:
-    left = [RuntimeError("dictionary changed size during iteration")] * failures
-
-    def build() -> Node:
-        if left:
-            raise left.pop()
-        return shop()
-
-    with shown(folder, loop, build) as inspection:
-        (source,) = look(str(inspection.path)).sources
-        assert source.tree == (shop() if built else None)
-        assert source.error == (
-            "" if built else "RuntimeError: dictionary changed size during iteration"
-        )
 
 
 def test_a_tree_that_no_json_can_hold_is_said_and_the_next_is_served(

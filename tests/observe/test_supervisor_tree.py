@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from pepperpy_resources.observe.node import Exit, Node, Turn
+from pepperpy_resources.observe.tree import steadily
 from pepperpy_resources.supervision import (
     Actor,
     Backoff,
@@ -468,6 +469,25 @@ def test_no_argument_no_message_and_no_local_variable_is_shown() -> None:
             await top.stop(timeout=0)
 
     run(main())
+
+
+@pytest.mark.parametrize("failures", [0, 1, 9, 10])
+def test_what_changes_while_it_is_read_is_read_again(failures: int) -> None:
+    """As when a thread goes through a dict that the loop adds to."""
+    left = [RuntimeError("dictionary changed size during iteration")] * failures
+    node = Node("app", "Supervisor", "running")
+
+    def build() -> Node:
+        if left:
+            raise left.pop()
+        return node
+
+    if failures < 10:
+        assert steadily(build) is node
+    else:
+        with pytest.raises(RuntimeError, match="changed size"):
+            steadily(build)
+    assert left == []
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -19,7 +19,7 @@ from pepperpy_resources.core.kinship import Exit, ExitKind
 from pepperpy_resources.errors import UsageError
 
 if TYPE_CHECKING:
-    import threading
+    from threading import Event
     from types import TracebackType
 
     from pepperpy_resources.actors.handle import ActorHandle
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
         """
 
         actor_ref: pykka.ActorRef[Any]
-        actor_stopped: threading.Event
+        actor_stopped: Event
         unregister: Callable[[], None]
         unknown: Callable[[Any, Any], Any]
         _handle_receive: Callable[[Any], Any]

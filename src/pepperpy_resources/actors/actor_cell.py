@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from pepperpy_resources.actors.base import LoopActor
 
 # A turn cancelled by nobody of ours is cancelled because its loop ends, and one that raises what
-# ends programs ends it itself: its supervisor hears of it this many seconds later, if ever.
+# ends programs ends it itself: its supervisor and the log hear of it this many seconds later, if
+# ever.
 AFTERLIFE = 0.1
 KEPT_REPLIES = 32  # replies kept for later turns, before the answered ones among them are dropped
 
@@ -249,6 +250,8 @@ class ActorCell(Cell):
             self._end_incarnation(self._ending)
 
     def _keep(self, reply: Reply[Any] | Promise) -> None:
+        if isinstance(reply, Reply):
+            reply.kept = True
         self._later.append(reply)
         if len(self._later) > KEPT_REPLIES and len(self._later) & (len(self._later) - 1) == 0:
             self._later = [kept for kept in self._later if kept.pending]
@@ -262,13 +265,18 @@ class ActorCell(Cell):
         actor, kind = self.actor, phase_of(turn.message)
         self.answered(turn.reply, Failure(self.crash_error(error)))
         exit_ = Exit(ExitKind.FAILURE, describe(error), error, kind, self.host.now())
-        say(self.host.loop, "%s crashed in %s", self.path, kind, error=error)
+        ends = isinstance(error, ENDS_PROGRAMS)
+        ends = ends or (isinstance(error, asyncio.CancelledError) and turn.task is not None)
+        delay, loop = AFTERLIFE if ends else 0.0, self.host.loop
+        tell = functools.partial(say, loop, "%s crashed in %s", self.path, kind, error=error)
+        if delay:
+            loop.call_later(delay, tell)
+        else:
+            tell()
         if actor is not None and kind_of(turn.message) not in (Begin, OnStop):
             self._tell_failure(actor, error)
         raise_outside(self.host.loop, error)
-        ends = isinstance(error, ENDS_PROGRAMS)
-        ends = ends or (isinstance(error, asyncio.CancelledError) and turn.task is not None)
-        self._depart(exit_, delay=AFTERLIFE if ends else 0.0)
+        self._depart(exit_, delay=delay)
 
     def _tell_failure(self, actor: Actor, error: BaseException) -> None:
         """Run pykka's `on_failure`; what it raises is logged."""

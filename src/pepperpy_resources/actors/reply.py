@@ -9,6 +9,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
@@ -85,6 +86,7 @@ class Reply(pykka.Future[T], Generic[T]):
     # Class attributes stand in for what most replies never need, and for pykka's __init__: a
     # reply is made for every acquire that has to wait.
     ticket = 0  # the number it waits under, once it does
+    kept = False  # for a later turn
     _state = PENDING
     _answer: Any = None
     _waiters: tuple[asyncio.Future[None], ...] = ()
@@ -106,8 +108,14 @@ class Reply(pykka.Future[T], Generic[T]):
 
     def __del__(self) -> None:
         # Dropped before anybody took the answer: a lease in it would be held by nobody for ever.
-        if self._state is ANSWERED and self.cell is not None:
-            self.withdraw()
+        if self._state is not ANSWERED or self.cell is None:
+            return
+        # In the middle of anything, since the collector may run anywhere: perhaps inside a turn,
+        # or under the lock. So it takes no lock, which nobody else could want here, and only
+        # leaves word.
+        self._state = WITHDRAWN
+        with suppress(RuntimeError):  # the loop is closed
+            self.cell.host.loop.call_soon_threadsafe(self.cell.withdrawn, self, self._answer)
 
     @property
     def withdrawn(self) -> bool:
@@ -237,11 +245,11 @@ class Reply(pykka.Future[T], Generic[T]):
         if turn is None:
             yield from waiter
             return
-        turn.waits_for(self)
+        wait = turn.waits_for(self, waiter)
         try:
             yield from waiter
         finally:
-            turn.waits.remove(self)
+            turn.waits.remove(wait)
 
     async def _await_special(self) -> T:
         if self._derivation is not None:

@@ -12,7 +12,7 @@ import msgspec
 
 from pepperpy_resources.actors.actor_cell import ActorCell, StopNow, dead_error
 from pepperpy_resources.actors.family_actor import FamilyActor
-from pepperpy_resources.actors.host import Cell, Host
+from pepperpy_resources.actors.host import REFUSED, Cell, Host
 from pepperpy_resources.actors.reply import Failure
 from pepperpy_resources.core import family_events as on
 from pepperpy_resources.core.family import Child, Family, Phase
@@ -103,6 +103,15 @@ class SupervisorCell(Cell):
                 actor_cell.limit = spec.max_mailbox
                 actor_cell.stuck_after = cast("float", spec.stuck_after)
             self.places[spec.id] = cell
+        return cell
+
+    def place_of(self, name: str) -> Cell:
+        """Return where a child that was started lives; it may have ended since, and be gone."""
+        cell = self.places.get(name)
+        if cell is None:
+            cell = ActorCell(self.host, f"{self.path}/{name}", self.context)
+            cell.last_exit = next((x.exit for x in reversed(self.gone) if x.id == name), None)
+            cell.close("stopped")
         return cell
 
     def kill(self, exit_: Exit) -> None:
@@ -254,11 +263,12 @@ class SupervisorActor(FamilyActor):
             return self.senseless(message, reply, error)
         return self.order(type(message)(name), reply)
 
-    def senseless(self, message: Any, reply: Any, error: UsageError) -> Failure:
+    def senseless(self, message: Any, reply: Any, error: UsageError) -> Any:
         """Refuse an order whose fields are wrong: whoever sent it learns why."""
-        if reply is None:
-            self.home.host.dead_letters.add(self.home, message, str(error))
-        return Failure(error)
+        if reply is not None:
+            return Failure(error)
+        self.home.host.dead_letters.add(self.home, message, str(error))
+        return REFUSED
 
     def which_children(self, _message: WhichChildren, _reply: Any) -> list[ChildInfo]:
         """Return what the supervisor knows of each child."""

@@ -386,7 +386,7 @@ def supervise(
     event: on.FamilyEvent,
     now: float,
     *,
-    chance: float = 0.5,
+    chance: float,
     ticket: Any = None,
 ) -> list[Effect]:
     """Let one event happen at `now` and return what must be done for it, in order.
