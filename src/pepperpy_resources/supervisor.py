@@ -389,7 +389,6 @@ class Supervisor:
     def _on_exit(self, cell: Cell, exit_: Exit) -> None:
         if self._up is not None and not self._up.done():
             self._up.set_exception(start_failed(repr(self.name), exit_))
-            self._up.exception()  # who awaited it may have been cancelled: nothing to complain of
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(exit_)
         assert isinstance(cell, SupervisorCell)  # noqa: S101 - the one we made

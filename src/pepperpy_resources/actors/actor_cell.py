@@ -228,12 +228,10 @@ class ActorCell(Cell):
     ) -> None:
         """Take the result of a turn that awaited."""
         work.close()  # cancelled before it began, it would complain of never having been awaited
-        if self.current is not turn:
-            return  # abandoned: see `kill`
         outcome = Raised(asyncio.CancelledError()) if task.cancelled() else task.result()
         if isinstance(outcome, Raised):
             self._failed(turn, outcome.error)
-        else:
+        elif self.current is turn:  # else abandoned: see `kill`
             self._over(turn, outcome)
         self.announce()
 
@@ -261,7 +259,8 @@ class ActorCell(Cell):
 
     def _failed(self, turn: Turn, error: BaseException) -> None:
         """End the incarnation whose turn raised; its supervisor decides what follows."""
-        if self.current is not turn:  # killed by its own code
+        if self.current is not turn:  # killed before, perhaps by its own code
+            raise_outside(self.host.loop, error)
             return
         turn.over, self.current = True, None
         actor, kind = self.actor, phase_of(turn.message)
@@ -299,7 +298,6 @@ class ActorCell(Cell):
     def _made(self, make: Callable[[], object]) -> None:
         if self._make is not make:  # taken back meanwhile
             return
-        self._make = None
         self._context = self._base_context.copy()
         try:
             self._context.run(make)
@@ -307,8 +305,10 @@ class ActorCell(Cell):
             raise_outside(self.host.loop, error)
             now = self.host.now()
             exit_ = Exit(ExitKind.FAILURE, describe(error), error, "__init__", now)
-            self._not_made(exit_)
+            if self._make is make:  # else it has killed itself before
+                self._not_made(exit_)
         else:
+            self._make = None
             self._pump()
 
     def _not_made(self, exit_: Exit) -> None:
@@ -319,6 +319,10 @@ class ActorCell(Cell):
 
     def adopt(self, actor: Actor) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         """Make this incarnation the current one; it begins with `on_start`."""
+        if self._make is None:  # it has killed itself in its __init__
+            self.control.popleft()  # its Begin
+            actor.unregister()
+            return
         status = self.status
         self._ending = self.current = None
         super().adopt(cast("LoopActor", actor))

@@ -56,7 +56,7 @@ def describe(error: BaseException) -> str:
     """Return the error's type and text, whatever its `__str__` does."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:
+    except BaseException:
         return type(error).__name__
 
 
