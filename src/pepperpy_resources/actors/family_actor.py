@@ -151,9 +151,12 @@ class FamilyActor(LoopActor):
     def unregister(self) -> None:
         """Leave no order without an answer."""
         super().unregister()
-        gone = Failure(ActorDead(f"{self.cell.path} ended before it had carried that out"))
+        self.forsake(Failure(ActorDead(f"{self.cell.path} ended before it had carried that out")))
+
+    def forsake(self, answer: Failure) -> None:
+        """Answer everyone whose order will not be carried out."""
         for reply, _ in self.family.tickets():
-            self.cell.answered(reply, gone)
+            self.cell.answered(reply, answer)
 
 
 def start_failed(what: str, exit_: Exit) -> StartFailed:
