@@ -95,6 +95,7 @@ class ActorCell(Cell):
         self._ending: Exit | None = None  # why it ends after the current turn
         self._later: list[Reply[Any] | Promise] = []  # kept by the actor for later turns
         self._zombies: set[asyncio.Task[Any]] = set()  # asyncio holds tasks weakly
+        self.forsaken = self._forsake
 
     # -- in
 
@@ -360,6 +361,13 @@ class ActorCell(Cell):
             self._abandon(turn.task)
         self._depart(exit_)
 
+    def _forsake(self, answer: Failure) -> None:
+        """Answer whoever waits for a turn that will not go on, or for a later one."""
+        turn = self.current
+        promised = [reply for reply in tuple(self._later) if reply.pending]
+        for reply in promised if turn is None else [*promised, turn.reply]:
+            self.answered(reply, answer)
+
     def _abandon(self, task: asyncio.Task[Any] | None) -> None:
         if task is not None and not task.done():
             self._zombies.add(task)
@@ -393,7 +401,7 @@ class ActorCell(Cell):
         self.leave(exit_)
         later, self._later = self._later, []
         for reply in later:
-            reply.resolve(Failure(dead_error(self)))
+            reply.resolve(Failure(dead_error(self)))  # no late answer, if nobody waits any more
         self.status = "stopped"
         if delay:
             self.host.loop.call_later(delay, self.on_exit, self, exit_)
