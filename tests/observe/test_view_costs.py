@@ -16,6 +16,7 @@ from pepperpy_resources.errors import NotStarted, UsageError, WrongLoop
 from pepperpy_resources.observe import inspection
 from pepperpy_resources.observe.client import look
 from pepperpy_resources.observe.inspection import Inspection
+from pepperpy_resources.observe.node import Node
 from pepperpy_resources.supervision import Actor, ChildSpec, Supervisor
 from pepperpy_resources.testing import run
 from tests.observe.looking import SOON, short_folder, threads
@@ -36,6 +37,25 @@ def best(measured: Any, times: int) -> float:
         measured()
         took.append(time.perf_counter() - began)
     return min(took) * 1e3
+
+
+def plain_nodes() -> list[Node]:
+    """Make as many nodes of nothing."""
+    exit_ = None
+    return [
+        Node(
+            path=f"app/g/w{n}",
+            kind="Worker",
+            status="running",
+            uptime=n * 0.5,
+            incarnation=1,
+            messages=n,
+            mailbox=len(()),
+            oldest=0.0,
+            last_exit=exit_,
+        )
+        for n in range(10_000)
+    ]
 
 
 def test_while_a_factory_takes_ten_seconds_the_tree_takes_five_milliseconds() -> None:
@@ -67,7 +87,11 @@ def test_ten_thousand_nodes_in_fifty_milliseconds() -> None:
             cells = [top.child("g0/w0")._cell, top.child("g98")._cell]
             before = [cell.messages for cell in cells]
             assert sum(1 for _ in top.tree().walk()) == 10_000
-            assert best(top.tree, 10) < 50 * SLOWER
+            # A busy machine is slower by any factor, so it is asked what plain nodes cost there
+            # and then: 50 ms are about ten times as much where nothing else runs, which
+            # `make bench` holds it to.
+            pairs = [(best(top.tree, 1), best(plain_nodes, 1)) for _ in range(10)]
+            assert min(tree / plain for tree, plain in pairs) < 10 * SLOWER
             assert [cell.messages for cell in cells] == before
 
     run(main())

@@ -97,7 +97,7 @@ class ActorCell(Cell):
         self._untold: Callable[[], object] | None = None  # tells of an end that may be the loop's
         self._later: list[Reply[Any] | Promise] = []  # kept by the actor for later turns
         self._zombies: set[asyncio.Task[Any]] = set()  # asyncio holds tasks weakly
-        self.forsaken = self._forsake_askers
+        self.forsaken = self._forsake
 
     # -- in
 
@@ -259,13 +259,6 @@ class ActorCell(Cell):
         if len(self._later) > KEPT_REPLIES and len(self._later) & (len(self._later) - 1) == 0:
             self._later = [kept for kept in self._later if kept.pending]
 
-    def _forsake_askers(self, answer: Failure) -> None:
-        """Answer whoever waits for a turn that will never end, or never come."""
-        turn = self.current
-        for reply in (*self._later, *([] if turn is None else [turn.reply])):
-            if reply is not None:
-                reply.resolve(answer)
-
     def _failed(self, turn: Turn, error: BaseException) -> None:
         """End the incarnation whose turn raised; its supervisor decides what follows."""
         if self.current is not turn:  # killed before, perhaps by its own code
@@ -372,6 +365,13 @@ class ActorCell(Cell):
             self._abandon(turn.task)
         self._depart(exit_)
 
+    def _forsake(self, answer: Failure) -> None:
+        """Answer whoever waits for a turn that will not go on, or for a later one."""
+        turn = self.current
+        promised = [reply for reply in tuple(self._later) if reply.pending]
+        for reply in promised if turn is None else [*promised, turn.reply]:
+            self.answered(reply, answer)
+
     def _abandon(self, task: asyncio.Task[Any] | None) -> None:
         if task is not None and not task.done():
             self._zombies.add(task)
@@ -408,7 +408,7 @@ class ActorCell(Cell):
         self.leave(exit_)
         later, self._later = self._later, []
         for reply in later:
-            reply.resolve(Failure(dead_error(self)))
+            reply.resolve(Failure(dead_error(self)))  # no late answer, if nobody waits any more
         self.status = "stopped"
         on_exit = functools.partial(self.on_exit, self, exit_)
         if log is None:

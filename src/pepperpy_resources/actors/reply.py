@@ -152,10 +152,16 @@ class Reply(pykka.Future[T], Generic[T]):
             wake(waiter)
 
     def set(self, value: Any = None) -> None:
-        """Answer with a value (pykka's interface); raises `queue.Full` if answered before."""
+        """Answer with a value (pykka's interface), or with a `Failure`.
+
+        It is counted as late if nobody waits any more, or if the asker was told meanwhile that the
+        actor had ended. Raises `queue.Full` if answered before.
+        """
         if self.resolve(value):
             return
-        if self._state is not WITHDRAWN:
+        answer = self._answer
+        told = type(answer) is Failure and isinstance(answer.error, ActorDead)
+        if self._state is not WITHDRAWN and not told:
             raise queue.Full
         if self.cell is not None:
             self.cell.late_replies += 1

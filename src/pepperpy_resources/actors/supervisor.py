@@ -84,7 +84,6 @@ class SupervisorCell(Cell):
         self.context = context
         self.places: dict[str, Cell] = {}
         self.gone: deque[Gone] = deque(maxlen=MOST_GONE)
-        self.forsaken = self._forsake_orders
         self.next_number = functools.partial(next, itertools.count(1))  # of a child without an id
 
     def launch(self) -> None:
@@ -114,10 +113,6 @@ class SupervisorCell(Cell):
             cell.last_exit = next((x.exit for x in reversed(self.gone) if x.id == name), None)
             cell.close("stopped")
         return cell
-
-    def _forsake_orders(self, answer: Failure) -> None:
-        if isinstance(self.actor, FamilyActor):
-            self.actor.forsake(answer)
 
     def kill(self, exit_: Exit) -> None:
         """End the supervisor and everything below it, without asking."""

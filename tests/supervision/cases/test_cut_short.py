@@ -9,7 +9,7 @@ import pytest
 from pepperpy_resources.errors import NotStarted, StartFailed, UsageError
 from pepperpy_resources.supervision import ChildSpec, Intensity, Supervisor
 from pepperpy_resources.testing import run
-from tests.supervision.cases.kit import Boom, Fail, Script, now, outcome, settled
+from tests.supervision.cases.kit import Boom, Fail, Script, incarnations, now, outcome, settled
 
 SLOW_END = 3.0  # seconds
 
@@ -110,6 +110,48 @@ def test_16_a_start_cancelled_at_any_tick_leaves_nobody_behind(ticks: int) -> No
         assert stopped_names == started_names[::-1]
 
     run(main())  # and the guard of all tests looks for actors
+
+
+@pytest.mark.parametrize("ticks", range(1, 12))
+def test_02_a_failing_start_cancelled_at_any_tick_leaves_nobody_behind(ticks: int) -> None:
+    script = Script()
+    script.on_start["c"] = [Boom("no")]
+
+    async def main() -> None:
+        supervisor = Supervisor(script.children("abc"))
+        start = asyncio.create_task(supervisor.start())
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        start.cancel()
+        assert isinstance(await outcome(start), (asyncio.CancelledError, StartFailed))
+        await supervisor.wait()
+
+    run(main())  # and the guard of all tests looks for what asyncio reports
+
+
+@pytest.mark.parametrize("ticks", range(12))
+@pytest.mark.parametrize("restart", ["temporary", "permanent"])
+def test_18_a_supervisor_killed_at_any_tick_of_a_restart_leaves_nobody_behind(
+    ticks: int, restart: str
+) -> None:
+    script = Script()
+    below = Supervisor(script.children("xy"))
+
+    async def main() -> None:
+        child = ChildSpec("s", below, restart=restart)  # type: ignore[arg-type]
+        async with Supervisor([child], name="top") as supervisor:
+            supervisor.child("s/x").tell(Fail(Boom("x")))
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            supervisor.child("s").kill()
+            await settled()
+            expected = {"s", "s/x", "s/y"} if restart == "permanent" else {"s"}
+            assert set(incarnations(supervisor)) == expected
+            statuses = [node.status for node in supervisor.tree().walk()]
+            back = ["running"] * 4
+            assert statuses == (back if restart == "permanent" else ["running", "failed"])
+
+    run(main())
 
 
 @pytest.mark.parametrize("ticks", range(12))

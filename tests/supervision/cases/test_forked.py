@@ -33,6 +33,9 @@ async def answer(work):
 async def asked(path):
     return await supervisor.child(path).ask("hello")
 
+async def kill():
+    supervisor.child("echo").kill()
+
 async def child():
     calls = [asked("echo"), asked("below/echo"), supervisor.start_child(spec), supervisor.wait(),
              supervisor.which_children(), supervisor.terminate_child("echo")]
@@ -41,6 +44,7 @@ async def child():
     print("tell:", supervisor.child("echo").tell("hello"))
     print("stop:", await answer(supervisor.stop()))
     print("start:", await answer(supervisor.start()))
+    print("kill:", await answer(kill()))
     print(repr(supervisor), supervisor.tree().status, flush=True)
     async with Supervisor([spec], name="new") as new:
         print("new:", await new.child("echo").ask("works"), flush=True)
@@ -79,6 +83,7 @@ def test_16_a_forked_child_is_told_so_and_the_parent_goes_on() -> None:
     assert "tell: False" in lines
     assert "stop: None" in lines
     assert [line for line in lines if line.startswith("start: UsageError")] != []
+    assert [line for line in lines if line.startswith("kill: WrongLoop")] != []
     assert "<Supervisor 'top' forked, 2 specs> forked" in lines
     assert "new: works" in lines
     parent = lines[0].split()[1]
