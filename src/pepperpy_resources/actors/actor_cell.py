@@ -405,6 +405,7 @@ class ActorCell(Cell):
         """
         if self.actor is None:
             return
+        exit_ = msgspec.structs.replace(exit_, at=self.host.now())  # not when it was told to
         self.leave(exit_)
         later, self._later = self._later, []
         for reply in later:

@@ -221,7 +221,8 @@ class SupervisorActor(FamilyActor):
 
     def all_down(self, effect: on.AllDown) -> None:
         """End, for the reason the family has."""
-        cell, exit_ = self.home, effect.exit
+        cell = self.home
+        exit_ = msgspec.structs.replace(effect.exit, at=cell.host.now())  # not when it was told to
         for child_cell in cell.places.values():
             close(child_cell, "stopped")
         cell.leave(exit_)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from pepperpy_resources.errors import ActorDead
-from pepperpy_resources.supervision import ChildSpec, ExitKind, Intensity, Supervisor
+from pepperpy_resources.supervision import Actor, ChildSpec, ExitKind, Intensity, Supervisor
 from pepperpy_resources.testing import run
 from tests.supervision.cases.kit import (
     FOREVER,
@@ -241,3 +241,20 @@ def test_12_who_fails_in_its_stop_keeps_its_own_reason_and_holds_up_nobody() -> 
 
     run(main())
     assert script.log == ["start a", "start b", "start c", "stop c", "stop a"]
+
+
+def test_12_the_end_is_when_it_ended_not_when_it_was_told() -> None:
+    class Slow(Actor):
+        async def on_stop(self) -> None:
+            await asyncio.sleep(4.0)
+
+    async def main() -> None:
+        below = ChildSpec("below", Supervisor([ChildSpec("slow", Slow)]))
+        async with Supervisor([ChildSpec("slow", Slow), below]) as supervisor:
+            began = asyncio.get_running_loop().time()
+            for name in ("slow", "below"):
+                await supervisor.terminate_child(name)
+            ends = [child.exit for child in await supervisor.which_children()]
+            assert [end.at - began for end in ends if end is not None] == [4.0, 8.0]
+
+    run(main())
