@@ -277,16 +277,16 @@ class Supervisor:
             return
         cell.control_message(on.Stop())
         if timeout is not None:
-            timer = cell.host.loop.call_later(timeout, self._kill_all)
+            timer = cell.host.loop.call_later(timeout, self._kill_all, "out of time")
             ended.add_done_callback(lambda _: timer.cancel())
         turn = running_turn()
         if turn is None or turn.cell.host is not cell.host:
             await asyncio.shield(ended)
 
-    def _kill_all(self) -> None:
+    def _kill_all(self, why: str) -> None:
         cell = self._require_cell()
         if cell.actor is not None:
-            cell.kill(Exit(ExitKind.KILLED, "out of time", at=cell.host.now()))
+            cell.kill(Exit(ExitKind.KILLED, why, at=cell.host.now()))
 
     async def wait(self) -> Exit:
         """Return how it ended, once it has: by `stop`, by its children, or by giving up.
@@ -397,12 +397,12 @@ class Supervisor:
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(exit_)
         assert isinstance(cell, SupervisorCell)  # noqa: S101 - the one we made
-        cell.close("failed" if exit_.abnormal else "stopped")
+        cell.close("failed" if exit_.kind is ExitKind.FAILURE else "stopped")
         forking.running.discard(self)
 
     def _on_host_stop(self) -> None:
         """Stop at once, because someone outside stopped one of our actors."""
-        self._kill_all()
+        self._kill_all("an actor was stopped from outside")
 
     def forked(self) -> None:
         """Refuse everything from now on: this is a forked child, and the loop is the parent's."""

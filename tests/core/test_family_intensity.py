@@ -131,6 +131,7 @@ def test_a_child_that_exhausts_its_own_budget_is_parked_and_its_sibling_never_no
     assert family.effects == [on.Park("a", FAILURE)]
     assert family.phases == {"a": "parked 2", "b": "up 1"}
     assert (family.left("a"), family.left("b")) == (0, 1)
+    assert family.family.log is None  # they have none together
     assert family.crash("b") == ["launch b 2"]
 
 

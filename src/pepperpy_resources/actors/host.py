@@ -56,7 +56,7 @@ def describe(error: BaseException) -> str:
     """Return the error's type and text, whatever its `__str__` does."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:
+    except BaseException:
         return type(error).__name__
 
 
@@ -76,7 +76,8 @@ def say(
     error: BaseException | None = None,
 ) -> None:
     """Log from a plain callback: filters and handlers are user code, which no turn may run."""
-    loop.call_soon(functools.partial(log.log, level, text, *args, exc_info=error))
+    if not loop.is_closed():
+        loop.call_soon(functools.partial(log.log, level, text, *args, exc_info=error))
 
 
 def raise_outside(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:

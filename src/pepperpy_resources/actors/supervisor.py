@@ -192,9 +192,11 @@ class SupervisorActor(FamilyActor):
 
     def kill_child(self, effect: on.Kill) -> None:
         """End a child without asking it."""
-        spec: Any = self.family.children[effect.id].spec
-        late = f"did not end within {spec.shutdown:g} s" if spec.shutdown else "by its shutdown=0"
-        kill(self.home.places[effect.id], Exit(ExitKind.KILLED, late, at=self.cell.host.now()))
+        child = self.family.children[effect.id]
+        seconds = child.spec.shutdown
+        late = f"did not end within {seconds:g} s" if seconds else "by its shutdown=0"
+        exit_ = child.verdict or Exit(ExitKind.KILLED, late, at=self.cell.host.now())
+        kill(self.home.places[effect.id], exit_)
 
     def settled(self, name: str, child: Child | None) -> None:
         """Answer whoever waits for a child that is not coming back; show how the others stand."""

@@ -108,9 +108,7 @@ class Child:
         self.order = order  # rises with each child that is added
         self.log = log  # its own failures, where the budget is per child
         self.phase = Phase.DOWN
-        self.number = (
-            number  # of the current incarnation, or of the last; rises, and never comes back
-        )
+        self.number = number  # of the current incarnation, or of the last; never comes back
         self.restarts = 0
         self.failures = 0  # in a row, without a healthy stretch between them
         self.up_since = math.nan  # while it is up

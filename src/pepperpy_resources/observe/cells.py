@@ -65,7 +65,8 @@ def cell_node(
         elapsed = now - turn.since
         current = Turn(phase_of(turn.message), elapsed)
         if turn.waits:
-            waits = [reply.cell.path for reply in tuple(turn.waits) if reply.cell is not None]
+            asked = [wait.reply.cell for wait in tuple(turn.waits)]
+            waits = [cell.path for cell in asked if cell is not None]
         if status == "running":
             status = "stuck" if elapsed >= cell.stuck_after else "busy"
     strategy, restarted, budget = "", 0, None
