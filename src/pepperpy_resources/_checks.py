@@ -246,9 +246,10 @@ def as_seconds(timeout: float | timedelta | None, name: str = "timeout") -> floa
     """Return a timeout as seconds; raises `UsageError` for what is none."""
     if timeout is None:
         return None
-    stored = _TIMEOUT(timeout)
+    stored = _looked_at(_TIMEOUT, timeout)
     if isinstance(stored, Refusal):
-        raise UsageError(f"{name}={timeout!r} is refused: it must be {stored.allowed}, or None")
+        given = shown(timeout)
+        raise UsageError(f"{name}={given} is refused: it must be {stored.allowed}, or None")
     assert isinstance(stored, float)  # noqa: S101 - what the rule returns
     return stored
 
@@ -258,8 +259,16 @@ _INTERVAL = seconds(forever="only what the specs ask for")
 
 def as_interval(interval: object, name: str) -> float:
     """Return an interval as seconds; raises `UsageError` for what is none."""
-    stored = _INTERVAL(interval)
+    stored = _looked_at(_INTERVAL, interval)
     if isinstance(stored, Refusal):
-        raise UsageError(f"{name}={interval!r} is refused: it must be {stored.allowed}")
+        raise UsageError(f"{name}={shown(interval)} is refused: it must be {stored.allowed}")
     assert isinstance(stored, float)  # noqa: S101 - what the rule returns
     return stored
+
+
+def _looked_at(rule: Rule, value: object) -> object:
+    """Return what the rule makes of a value, which may raise when it is looked at."""
+    try:
+        return rule(value)
+    except Exception:  # noqa: BLE001 - its __class__ is the user's code
+        return Refusal(f"{DURATION}, that can be looked at")

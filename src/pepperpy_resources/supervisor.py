@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pepperpy_resources import forking
-from pepperpy_resources._checks import as_seconds
+from pepperpy_resources._checks import as_seconds, shown
 from pepperpy_resources._given import checked
 from pepperpy_resources.actors.actor_cell import StopNow
 from pepperpy_resources.actors.family_actor import start_failed
@@ -47,6 +47,7 @@ from pepperpy_resources.observe.node import Node
 from pepperpy_resources.observe.tree import supervisor_tree
 from pepperpy_resources.refused import forked_error
 
+MOST_NAMED = 10  # children that an error names
 FORKED = "forked"  # what a supervisor is in a child of the process that started it
 
 _numbers = itertools.count(1)
@@ -152,14 +153,18 @@ class SupervisorHandle(ChildHandle):
     def child(self, path: str) -> ChildHandle:
         """Return the handle of a child, or of one further down: "workers/reader".
 
-        Raises `ChildRefused` where there is none.
+        Raises `ChildRefused` where there is none, `UsageError` for what is no path.
         """
+        if not issubclass(type(path), str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            given = type(path).__name__
+            raise UsageError(f"child() takes a path of ids, as 'workers/reader', not {given}")
         cell: Cell = self._cell
         for name in str(path).split("/"):
             places = cell.places if isinstance(cell, SupervisorCell) else {}
             if name not in places:
-                known = ", ".join(map(repr, places)) or "none"
-                text = f"{cell.path} has no child {name!r}; it has {known}"
+                known = ", ".join(map(repr, itertools.islice(places, MOST_NAMED))) or "none"
+                known += ", ..." if len(places) > MOST_NAMED else ""
+                text = f"{cell.path} has no child {shown(name)}; it has {known}"
                 raise ChildRefused(text, on.Refused.NOT_FOUND.value)
             cell = places[name]
         return SupervisorHandle(cell) if isinstance(cell, SupervisorCell) else ChildHandle(cell)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from datetime import timedelta
+from math import inf
 from typing import TYPE_CHECKING, Any, overload
 
+from pepperpy_resources._checks import as_seconds
 from pepperpy_resources.actors.host import REFUSED, kind_of
 from pepperpy_resources.actors.metrics import Collect, ManagerFigures
 from pepperpy_resources.actors.pool import Describe
@@ -35,6 +38,9 @@ class Notice(Reply[Down]):
         if self.watch is not None:
             self.watch.cancel()
         return super().withdraw()
+
+
+Timeout = float | timedelta | None
 
 
 class ActorHandle:
@@ -75,22 +81,23 @@ class ActorHandle:
         return self._cell.deliver(message) is not REFUSED
 
     @overload
-    def ask(self, message: Acquire, *, timeout: float | None = None) -> Reply[Lease]: ...
+    def ask(self, message: Acquire, *, timeout: Timeout = None) -> Reply[Lease]: ...
     @overload
-    def ask(self, message: Describe, *, timeout: float | None = None) -> Reply[PoolSnapshot]: ...
+    def ask(self, message: Describe, *, timeout: Timeout = None) -> Reply[PoolSnapshot]: ...
     @overload
-    def ask(self, message: Collect, *, timeout: float | None = None) -> Reply[ManagerFigures]: ...
+    def ask(self, message: Collect, *, timeout: Timeout = None) -> Reply[ManagerFigures]: ...
     @overload
-    def ask(self, message: Any, *, timeout: float | None = None) -> Reply[Any]: ...
-    def ask(self, message: Any, *, timeout: float | None = None) -> Reply[Any]:
+    def ask(self, message: Any, *, timeout: Timeout = None) -> Reply[Any]: ...
+    def ask(self, message: Any, *, timeout: Timeout = None) -> Reply[Any]:
         """Send a message and return its `Reply` at once; never blocks.
 
         `timeout` is how many seconds the asker is willing to wait for the answer. Raises
-        `UsageError` where the message itself is wrong; everything else arrives as the answer:
-        `ActorDead` from an actor that has ended or crashes over it, `MailboxFull`.
+        `UsageError` where the message itself or the timeout is wrong; everything else arrives as
+        the answer: `ActorDead` from an actor that has ended or crashes over it, `MailboxFull`.
         """
         message = self._checked(message)
-        reply: Reply[Any] = Reply(self._cell, timeout)
+        seconds = None if timeout is None else as_seconds(timeout)
+        reply: Reply[Any] = Reply(self._cell, None if seconds == inf else seconds)
         refusal = self._refusal(message)
         if refusal:
             given = type(message).__name__

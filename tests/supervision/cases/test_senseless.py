@@ -5,13 +5,15 @@ What is asked is answered with an error, what is told becomes a dead letter, and
 
 from __future__ import annotations
 
+import math
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pepperpy_resources.errors import ChildRefused, InvalidSpec, StartFailed, UsageError
+from pepperpy_resources.errors import AskTimeout, ChildRefused, InvalidSpec, StartFailed, UsageError
 from pepperpy_resources.supervision import (
     Actor,
     ChildCount,
@@ -36,9 +38,12 @@ from tests.supervision.cases.given import (
     broken,
 )
 from tests.supervision.cases.kit import (
+    Play,
     Player,
+    Say,
     Script,
     incarnations,
+    now,
     outcome,
     phases,
     running,
@@ -229,5 +234,66 @@ def test_07_however_much_of_it_comes_everybody_lives_on(
                 found = await outcome(answer)
                 assert isinstance(found, (UsageError, list, ChildCount))
             await assert_unharmed(supervisor)
+
+    run(main())
+
+
+@pytest.mark.parametrize("number", [n for n in EVERY if SENSELESS[n] is not None])
+def test_07_a_senseless_timeout_of_a_question_is_refused_and_nothing_is_asked(number: int) -> None:
+    script, timeout = Script(), SENSELESS[number]
+
+    async def main() -> None:
+        async with running(children(script)) as supervisor:
+            with pytest.raises(UsageError, match="timeout=") as caught:
+                await supervisor.child("a").ask(Say("x"), timeout=timeout)
+            assert SECRET not in str(caught.value)
+            with pytest.raises(UsageError, match="timeout="):
+                await supervisor.stop(timeout)
+            await settled()
+            await assert_unharmed(supervisor)
+
+    run(main())
+    assert script.log == ["start a", "stop a"]
+
+
+@pytest.mark.parametrize("timeout", [2, 2.0, timedelta(seconds=2)])
+def test_07_a_timeout_of_a_question_is_seconds_or_a_timedelta(timeout: Any) -> None:
+    async def main() -> None:
+        async with running(children(Script())) as supervisor:
+            began = now()
+            with pytest.raises(AskTimeout, match="top/a did not answer within"):
+                await supervisor.child("a").ask(Play([5.0]), timeout=timeout)
+            assert 0 < now() - began <= 2  # real time passes too, which its deadline is kept by
+
+    run(main())
+
+
+def test_07_a_question_may_be_asked_for_ever() -> None:
+    async def main() -> None:
+        async with running(children(Script())) as supervisor:
+            asked = supervisor.child("a").ask(Play([1e6]), timeout=math.inf)
+            assert await asked == "played"
+
+    run(main())
+
+
+@pytest.mark.parametrize("number", [n for n in EVERY if type(SENSELESS[n]) is not str])
+def test_07_a_senseless_path_of_a_child_is_refused(number: int) -> None:
+    async def main() -> None:
+        async with running(children(Script())) as supervisor:
+            with pytest.raises(UsageError, match="takes a path of ids"):
+                supervisor.child(SENSELESS[number])
+
+    run(main())
+
+
+@pytest.mark.parametrize("path", ["", "/", "b", "a/b", "s/", "/a", "a/", "s/x/y", "A"])
+def test_07_a_path_to_nobody_is_refused_naming_who_is_there(path: str) -> None:
+    async def main() -> None:
+        async with running(children(Script())) as supervisor:
+            with pytest.raises(ChildRefused, match=r"has no child .*; it has ('a', 's'|none)"):
+                supervisor.child(path)
+            with pytest.raises(UsageError, match="top/a is no supervisor"):
+                supervisor.supervisor("a")
 
     run(main())
