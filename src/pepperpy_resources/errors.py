@@ -50,7 +50,7 @@ class KeywordsRefused(UsageError):
 
 
 class WrongLoop(UsageError):
-    """The manager was called from another event loop than the one that started it."""
+    """It was called from another event loop than the one that started it."""
 
 
 class WouldBlock(UsageError):
@@ -86,7 +86,7 @@ class ManagerFailed(ClosedError):
 
 
 class ForkedProcess(ClosedError):
-    """The manager was started in the parent of this forked process."""
+    """The manager or supervisor was started in the parent of this forked process."""
 
 
 class AcquireTimeout(ResourceError, TimeoutError):

@@ -55,14 +55,18 @@ def bare_id_error(resource_id: str, name: str, *, keyed: bool = False) -> Invali
     )
 
 
+def forked_error(who: str) -> ForkedProcess:
+    """Return the error for a call in a forked child."""
+    text = f"{who} was started in the parent of this process; make one after the fork"
+    return ForkedProcess(text)
+
+
 def not_serving(who: str, status: str, failure: BaseException | None) -> ResourceError:
     """Return the error for a call that needs a running manager."""
     if status == "new":
         return NotStarted(f"{who}: call await manager.start(), or use async with manager")
     if status == "forked":
-        return ForkedProcess(
-            f"{who} was started in the parent of this process; make one after the fork"
-        )
+        return forked_error(who)
     if failure is not None:
         error: ResourceError = ManagerFailed(f"{who}: its root supervisor crashed")
         error.__cause__ = failure

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import itertools
+import warnings
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
+from pepperpy_resources import forking
 from pepperpy_resources._checks import as_seconds
 from pepperpy_resources._given import checked
 from pepperpy_resources.actors.actor_cell import StopNow
 from pepperpy_resources.actors.family_actor import start_failed
 from pepperpy_resources.actors.handle import ActorHandle
-from pepperpy_resources.actors.host import Cell, Host
+from pepperpy_resources.actors.host import Cell, Host, current_loop
 from pepperpy_resources.actors.reply import Reply
 from pepperpy_resources.actors.supervisor import (
     ChildCount,
@@ -28,7 +30,7 @@ from pepperpy_resources.actors.supervisor import (
 )
 from pepperpy_resources.actors.turn import running_turn
 from pepperpy_resources.actors.watching import DeadLetter
-from pepperpy_resources.child_spec import UNSET, ChildSpec, checked_id, supervisor_spec
+from pepperpy_resources.child_spec import UNSET, ChildSpec, checked_id, is_spec, supervisor_spec
 from pepperpy_resources.child_spec import child_id as id_rule
 from pepperpy_resources.core import family_events as on
 from pepperpy_resources.core.kinship import (
@@ -39,10 +41,13 @@ from pepperpy_resources.core.kinship import (
     Strategy,
 )
 from pepperpy_resources.core.policy import Backoff, Intensity
-from pepperpy_resources.errors import AskCycle, ChildRefused, NotStarted, UsageError
+from pepperpy_resources.errors import AskCycle, ChildRefused, NotStarted, UsageError, WrongLoop
 from pepperpy_resources.observe.inspection import Inspection, inspect
 from pepperpy_resources.observe.node import Node
 from pepperpy_resources.observe.tree import supervisor_tree
+from pepperpy_resources.refused import forked_error
+
+FORKED = "forked"  # what a supervisor is in a child of the process that started it
 
 _numbers = itertools.count(1)
 
@@ -55,13 +60,16 @@ class ChildHandle(ActorHandle):
 
         To end it for good, use `terminate_child`.
         """
-        self._cell.control_message(StopNow(self._exit(ExitKind.SHUTDOWN, "asked to stop")))
+        exit_ = self._exit(ExitKind.SHUTDOWN, "asked to stop")
+        self._cell.control_message(StopNow(exit_, self._cell.incarnation))
 
     def kill(self) -> None:
         """End the child at once: what it does is cancelled; its restart type decides what follows.
 
-        Call it on the loop's own thread.
+        Raises `WrongLoop` off the loop's own thread.
         """
+        if not self._cell.host.is_current_thread():
+            raise wrong_loop(self._cell.host.loop, self.path)
         kill(self._cell, self._exit(ExitKind.KILLED, "killed"))
 
     def _exit(self, kind: ExitKind, reason: str) -> Exit:
@@ -79,7 +87,7 @@ class SupervisorHandle(ChildHandle):
 
     async def start_child(
         self,
-        spec: Any = None,
+        spec: Any = UNSET,
         /,
         *args: Any,
         child_id: str | None = None,
@@ -88,15 +96,23 @@ class SupervisorHandle(ChildHandle):
         """Add a child at the end and start it; returns its handle.
 
         A `simple_one_for_one` supervisor takes arguments instead of a spec: they come after those
-        of its one spec, under `child_id` or the spec's with a number. Raises `InvalidSpec` too.
+        of its one spec, under `child_id` or the spec's with a number. Raises `InvalidSpec` too, and
+        `UsageError` for arguments where there is a spec.
         """
-        message: object = on.StartChild(spec)
-        if self._cell.spec.dynamic and not isinstance(spec, ChildSpec):
-            given = args if spec is None else (spec, *args)
+        child: Any = None if spec is UNSET else spec
+        message: object = on.StartChild(child)
+        if self._cell.spec.dynamic and not is_spec(spec):
+            given = args if spec is UNSET else (spec, *args)
             own = None if child_id is None else checked_id(child_id)
             message = StartWith(given, kwargs, own)
+        elif args or kwargs or child_id is not None:
+            raise UsageError(
+                f"{self.path} starts a child as its spec says: arguments and child_id are for a "
+                "simple_one_for_one supervisor, without a spec"
+            )
         reply: Reply[str] = self.ask(message)
-        return self.child(await reply)
+        cell = self._cell.place_of(await reply)
+        return SupervisorHandle(cell) if isinstance(cell, SupervisorCell) else ChildHandle(cell)
 
     async def restart_child(self, name: str) -> ChildHandle:
         """Start a child that is down or parked; `why`: running, restarting, not_found."""
@@ -192,6 +208,12 @@ class Supervisor:
         self._cell: SupervisorCell | None = None
         self._up: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[Exit] | None = None
+        self._dropped = False  # stopped before it was started
+
+    def __del__(self) -> None:
+        cell: SupervisorCell | None = getattr(self, "_cell", None)  # None where a flag was refused
+        if cell is not None and cell.actor is not None:
+            warnings.warn(f"{self!r} was never stopped", ResourceWarning, source=self, stacklevel=1)
 
     def __repr__(self) -> str:
         status = "new" if self._cell is None else self._cell.status
@@ -203,16 +225,19 @@ class Supervisor:
         """Start the children on the running loop; returns once all are up.
 
         Raises `StartFailed` naming the child that did not start, after those before it have been
-        stopped, as they are if the caller is cancelled; `UsageError` if it was started before.
+        stopped; so they are where the caller is cancelled. `UsageError` if it was started before,
+        or stopped.
         """
-        if self._cell is not None:
-            raise UsageError(f"{self!r} was started already: make a new one")
+        if self._cell is not None or self._dropped:
+            was = "stopped" if self._dropped else "started"
+            raise UsageError(f"{self!r} was {was} already: make a new one")
         loop = asyncio.get_running_loop()
         host = Host(loop)
         host.on_host_stop = self._on_host_stop
         self._up, self._ended = loop.create_future(), loop.create_future()
         self._cell = cell = SupervisorCell(host, self.name, self.spec, contextvars.copy_context())
         cell.on_started, cell.on_exit = self._on_started, self._on_exit
+        forking.running.add(self)
         cell.launch()
         try:
             await asyncio.shield(self._up)
@@ -225,39 +250,52 @@ class Supervisor:
         """Stop the children in reverse order; returns once all have ended; idempotent.
 
         Each has its own `shutdown`; after `timeout` seconds (None: no limit) whoever is left is
-        killed. A cancelled caller does not interrupt it. From inside a turn of one of its actors
-        it returns at once: that turn has to end before the stop can.
+        killed; a second call can shorten the first. A cancelled caller does not interrupt it. From
+        inside a turn of one of its actors it returns at once: that turn has to end before the stop
+        can. Raises `WrongLoop`.
         """
         seconds = as_seconds(timeout)
-        if self._cell is None or self._ended is None:
-            return
-        turn = running_turn()
-        if turn is not None and turn.cell.host is self._cell.host:
-            self._cell.control_message(on.Stop())
-            return
-        await self._stop(seconds)
+        if self._cell is None:
+            self._dropped = True
+        elif not self._is_over():
+            self._require_own_loop()
+            await self._stop(seconds)
+
+    def _is_over(self) -> bool:
+        """Tell whether there is nothing left to stop, here: a forked child stops nothing."""
+        cell, ended = self._cell, self._ended
+        return cell is None or ended is None or ended.done() or cell.status == FORKED
 
     async def _stop(self, timeout: float | None) -> None:
         cell, ended = self._require_cell(), self._ended
-        assert ended is not None  # noqa: S101 - made with the cell
-        if ended.done():
+        if ended is None:
             return
         cell.control_message(on.Stop())
         if timeout is not None:
-            timer = cell.host.loop.call_later(timeout, self._kill_all)
+            timer = cell.host.loop.call_later(timeout, self._kill_all, "out of time")
             ended.add_done_callback(lambda _: timer.cancel())
-        await asyncio.shield(ended)
+        turn = running_turn()
+        if turn is None or turn.cell.host is not cell.host:
+            await asyncio.shield(ended)
 
-    def _kill_all(self) -> None:
+    def _kill_all(self, why: str) -> None:
         cell = self._require_cell()
         if cell.actor is not None:
-            cell.kill(Exit(ExitKind.KILLED, "out of time", at=cell.host.now()))
+            cell.kill(Exit(ExitKind.KILLED, why, at=cell.host.now()))
 
     async def wait(self) -> Exit:
-        """Return how it ended, once it has: by `stop`, by its children, or by giving up."""
-        self._require_cell()
-        assert self._ended is not None  # noqa: S101 - made with the cell
-        return await asyncio.shield(self._ended)
+        """Return how it ended, once it has: by `stop`, by its children, or by giving up.
+
+        Raises `NotStarted`, `WrongLoop`, `ForkedProcess`.
+        """
+        cell, ended = self._require_cell(), self._ended
+        assert ended is not None  # noqa: S101 - made with the cell
+        if cell.status == FORKED:
+            raise forked_error(repr(self))
+        if not ended.done():
+            self._require_own_loop()
+            await asyncio.shield(ended)
+        return ended.result()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -286,7 +324,7 @@ class Supervisor:
 
     async def start_child(
         self,
-        spec: Any = None,
+        spec: Any = UNSET,
         /,
         *args: Any,
         child_id: str | None = None,
@@ -339,6 +377,11 @@ class Supervisor:
             raise NotStarted(f"{self!r} is not started: use `async with`, or await start()")
         return self._cell
 
+    def _require_own_loop(self) -> None:
+        host = self._require_cell().host
+        if not host.is_current_thread():
+            raise wrong_loop(host.loop, repr(self))
+
     def _on_started(self, _cell: Cell) -> None:
         if self._up is not None and not self._up.done():
             self._up.set_result(None)
@@ -349,8 +392,27 @@ class Supervisor:
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(exit_)
         assert isinstance(cell, SupervisorCell)  # noqa: S101 - the one we made
-        cell.close("failed" if exit_.abnormal else "stopped")
+        cell.close("failed" if exit_.kind is ExitKind.FAILURE else "stopped")
+        forking.running.discard(self)
 
     def _on_host_stop(self) -> None:
         """Stop at once, because someone outside stopped one of our actors."""
-        self._kill_all()
+        self._kill_all("an actor was stopped from outside")
+
+    def forked(self) -> None:
+        """Refuse everything from now on: this is a forked child, and the loop is the parent's."""
+        cell = self._require_cell()
+        cell.host.forked(forked_error(repr(self)))
+        cell.status = FORKED
+
+
+def wrong_loop(own: asyncio.AbstractEventLoop, what: str) -> WrongLoop:
+    """Return the error of a call from another loop or thread than the supervisor's."""
+    remedy = "make one Supervisor for each asyncio.run()"
+    if own.is_running():
+        remedy = "a handle's tell() and ask(), and orders about children, work across loops"
+    other = current_loop()
+    return WrongLoop(
+        f"{what} belongs to the loop {own!r} at {id(own):#x} and is called from {other!r} at "
+        f"{id(other):#x}: {remedy}"
+    )

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pepperpy_resources import DefaultResourceManager, Reply
+from pepperpy_resources.actors import reply as reply_module
 from pepperpy_resources.actors.reply import Failure
 from pepperpy_resources.errors import AcquireTimeout, AskTimeout, WouldBlock
 from pepperpy_resources.messages import Acquire, Describe
@@ -231,6 +232,30 @@ def test_answered_and_withdrawn_before_anybody_took_it_gives_it_back() -> None:
             assert reply.withdraw()  # twice is once
             await manager.acquire("db:holder", timeout=1)
             await nobody_else_waits(manager, "w")
+
+    run(main())
+
+
+def test_collected_by_a_thread_that_is_just_answering_another_reply() -> None:
+    # The collector runs wherever memory is asked for, under the lock too.
+    async def main() -> None:
+        fleet = Fleet()
+        async with serving(fleet.spec(max_size=1)) as manager:
+            async with manager.lease("db"):
+                pass
+            replies = [manager.actor("db").ask(Acquire("db:a"))]  # idle: answered at once
+
+            def collect() -> None:
+                with reply_module._lock:
+                    replies.clear()
+
+            thread = threading.Thread(target=collect, daemon=True)
+            thread.start()
+            thread.join(SECONDS)
+            assert not thread.is_alive()
+            await settled()
+            await manager.acquire("db:a", timeout=0)
+            await manager.release("db:a")
 
     run(main())
 

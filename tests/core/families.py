@@ -164,7 +164,8 @@ class Home:
 
     def left(self, name: str) -> int | None:
         """Return how many failures are left to a child."""
-        return self.family.left(self[name], self.now)
+        log = self[name].log or self.family.log
+        return None if log is None else log.left(self.now)
 
     def __getitem__(self, name: str) -> Child:
         return self.family.children[name]

@@ -181,7 +181,8 @@ class World(Ending):
         if node is not None:
             name, number = f"{node.name}.{self.pick(['x', 'y', 'w'])}", self.choose(3)
             up = number > 0 and name not in self.workers and self.node_takes(node, name)
-            self.post(node, on.Adopt(choose_child(self.choose, name), number, up))
+            parked = self.now + self.pick(TIMES) if self.choose(3) == 0 else None
+            self.post(node, on.Adopt(choose_child(self.choose, name), number, up, parked))
             if up:
                 self.workers[name] = Worker(name, number, node)
                 self.workers[name].up = True

@@ -145,14 +145,15 @@ class Law(Truth):
     def check_budget(self, family: Family) -> None:
         limit = self.policy.intensity
         for name, member in self.members.items():
-            left = family.left(family.children[name], self.now)
-            if limit is None:
-                assert left is None
-                continue
             own = self.policy.budget_scope == "child"
+            log = family.children[name].log if own else family.log
+            if limit is None:
+                assert log is None
+                continue
+            assert log is not None
             stamps = member.stamps if own else self.stamps
             recent = sum(self.now - stamp <= limit.period for stamp in stamps)
-            assert left == max(0, limit.restarts - recent)
+            assert log.left(self.now) == max(0, limit.restarts - recent)
             scope = name if own else ""
             granted = [at for who, at in self.granted if who == scope]
             assert sum(self.now - at <= limit.period for at in granted) <= limit.restarts

@@ -57,8 +57,8 @@ class Truth:
                 self.mode = "starting"
             case on.Begin():
                 self.stale += 1
-            case on.Adopt(spec, number, up):
-                self.adopt(spec, number, up=up)
+            case on.Adopt():
+                self.adopt(event)
             case on.Started(name, number):
                 self.started(name, number)
             case on.Exited(name, number, exit_):
@@ -70,14 +70,17 @@ class Truth:
             case _:
                 self.order(event, ticket)
 
-    def adopt(self, spec: ChildPolicy, number: int, *, up: bool) -> None:
+    def adopt(self, event: on.Adopt) -> None:
+        spec, number = event.child, event.number
         if spec.id in self.members or self.mode in ("stopping", "ended"):
             self.stale += 1
             return
         self.members[spec.id] = member = Member(spec, max(number, self.highest))
         member.ever_up = number > 0
-        if up:
+        if event.up:
             member.state, member.number, member.up_since = "up", number, self.now
+        elif event.parked_until is not None:
+            self.give_up_on(member, event.parked_until)
 
     def started(self, name: str, number: int) -> None:
         member = self.members.get(name)
@@ -123,7 +126,7 @@ class Truth:
         if member.asked:
             member.wish, member.excused = False, True
             self.gone(member, exit_, forget=member.by_hand and not member.ever_up)
-            if member.given_up:
+            if member.given_up and member.spec.id in self.members:
                 self.park(member, exit_)
         elif self.mode == "starting" and not member.ever_up:
             self.give_up("failure")
@@ -165,9 +168,12 @@ class Truth:
         )
 
     def park(self, member: Member, exit_: Exit) -> None:
-        member.wish, member.excused, member.given_up = False, True, True
-        member.revival, member.parked = self.now + self.policy.revive_after, True
+        self.give_up_on(member, self.now + self.policy.revive_after)
         self.owed[f"park {member.spec.id} {exit_.kind}"] += 1
+
+    def give_up_on(self, member: Member, until: float) -> None:
+        member.wish, member.excused, member.given_up = False, True, True
+        member.revival, member.parked = until, True
 
     def last_significant(self) -> bool:
         others = [other for other in self.members.values() if other.spec.significant]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from pepperpy_resources.core import family_events as on
@@ -48,6 +50,13 @@ def test_a_temporary_one_that_does_not_start_is_not_started_again() -> None:
     assert family.crash("a") == ["drop a failure"]
 
 
+@pytest.mark.parametrize("strategy", ["one_for_all", "rest_for_one"])
+def test_one_that_is_up_holds_nobody_up_who_comes_after_it(strategy: str) -> None:
+    family = home(strategy=strategy)
+    adopt(family, "a", 7, up=True)
+    assert family.start("b") == ["launch b 1"]
+
+
 def test_its_group_counts_it_in() -> None:
     family = home("z", strategy="one_for_all")
     adopt(family, "a", 7, up=True)
@@ -82,8 +91,37 @@ def test_one_that_is_up_holds_nobody_up(mode: str) -> None:
     assert family.alive == "z1 a7"
 
 
+# -- parked
+
+
+def test_one_that_is_parked_stays_so_until_its_time() -> None:
+    family = home(strategy="one_for_all")
+    family.send(on.Adopt(kin("a"), 7, parked_until=33.0))
+    assert family.phases == {"a": "parked 7"}
+    assert family.armed == family["a"].due == 33.0
+    assert family.start("b") == ["launch b 1"]
+    family.up("b")
+    assert family.tick() == ["launch a 8"]
+
+
+def test_one_that_is_parked_and_does_not_start_by_hand_is_parked_once_more() -> None:
+    family = home(revive_after=30.0)
+    family.send(on.Adopt(kin("a"), 7, parked_until=33.0))
+    family.now = 5.0
+    assert family.restart("a") == ["launch a 8"]
+    assert family.crash("a") == ["answer T: a refused failure", "park a failure"]
+    assert family["a"].due == 35.0
+
+
+def test_one_that_is_up_is_not_parked() -> None:
+    family = home()
+    family.send(on.Adopt(kin("a"), 7, up=True, parked_until=33.0))
+    assert family.phases == {"a": "up 7"}
+    assert family.armed == math.inf
+
+
 def test_a_first_start_is_only_that_of_one_that_has_never_been_there() -> None:
-    for number, told in [(0, ["all down failure"]), (7, ["launch a 9"])]:
+    for number, told in [(0, ["all down failure"]), (1, ["launch a 3"]), (7, ["launch a 9"])]:
         family = Home()
         adopt(family, "a", number)
         family.send(on.Begin())

@@ -98,8 +98,9 @@ def test_the_budget_left_and_the_time_of_the_next_restart_are_visible() -> None:
     assert family["a"].phase == "waiting"
     assert family["a"].due == 12.0
     assert family.left("a") == 0
-    assert family.family.left(family["a"], 15.1) == 1  # though nothing has happened since
-    assert family.family.left(family["a"], 16.1) == 2
+    assert family.family.log is not None
+    assert family.family.log.left(15.1) == 1  # though nothing has happened since
+    assert family.family.log.left(16.1) == 2
     family.tick()
     family.up("a")
     assert family["a"].due == float("inf")
@@ -130,6 +131,7 @@ def test_a_child_that_exhausts_its_own_budget_is_parked_and_its_sibling_never_no
     assert family.effects == [on.Park("a", FAILURE)]
     assert family.phases == {"a": "parked 2", "b": "up 1"}
     assert (family.left("a"), family.left("b")) == (0, 1)
+    assert family.family.log is None  # they have none together
     assert family.crash("b") == ["launch b 2"]
 
 

@@ -44,7 +44,7 @@ def test_children_stop_in_reverse_each_once_the_one_after_it_is_gone() -> None:
 def test_a_start_that_fails_stops_those_started_and_names_the_child_and_the_cause(k: int) -> None:
     names = ["a", "b", "c", "d"]
     family = Home(*names)
-    told = family.send(on.Begin())
+    told = family.send(on.Begin(), at=7.0)
     for name in names[: k - 1]:
         told += family.up(name)
     told += family.crash(names[k - 1])
@@ -57,6 +57,7 @@ def test_a_start_that_fails_stops_those_started_and_names_the_child_and_the_caus
     assert isinstance(down, on.AllDown)
     assert down.exit.reason == f"child '{names[k - 1]}' failed to start: boom"
     assert down.exit.error is FAILURE.error
+    assert down.exit.at == 7.0
 
 
 def test_a_start_that_ends_well_but_is_not_acknowledged_has_failed() -> None:
@@ -140,6 +141,7 @@ def test_it_begins_once() -> None:
 
 def test_nothing_starts_before_it_begins() -> None:
     family = Home("a", "b", kin("c", restart="temporary"))
+    assert (family["a"].number, family["a"].due) == (0, math.inf)
     assert family.start("d", "D") == []
     assert family.terminate("b", "T") == ["answer T: b"]
     assert family.terminate("c", "T") == ["drop c None", "answer T: c"]

@@ -224,6 +224,13 @@ def test_of_children_of_one_spec_one_is_replaced_and_the_others_are_untouched() 
     assert family.alive == "a1 b2 c1"
 
 
+def test_children_of_one_spec_start_together() -> None:
+    family = crew()
+    assert family.start("d") == ["launch d 1"]
+    assert family.start("e") == ["launch e 1"]
+    assert family.crash("a") == ["launch a 2"]
+
+
 def test_children_of_one_spec_are_stopped_together_under_one_deadline() -> None:
     family = crew()
     assert family.stop("S", at=10.0) == ["tell c 1", "tell b 1", "tell a 1"]

@@ -57,6 +57,12 @@ HEADLINES: list[tuple[dict[str, Any], str]] = [
     ),
     ({"mailbox_high": 80}, "Worker w [running]  mailbox 0 (high 80)"),
     ({"dead_letters": 2}, "Worker w [running]  dead letters 2"),
+    ({"late_replies": 1}, "Worker w [running]  late replies 1"),
+    (
+        {"strategy": "one_for_one", "children_restarts": 2, "children_restarts_left": 1},
+        "Worker w [running]  one_for_one  children restarted 2 (left 1)",
+    ),
+    ({"children_restarts": 2}, "Worker w [running]  children restarted 2"),
     ({"restarts": 1, "restarts_left": 2}, "Worker w [running]  restarts 1 (left 2)"),
     ({"restarts": 0, "restarts_left": 0}, "Worker w [running]  restarts 0 (left 0)"),
     ({"restarts": 1}, "Worker w [running]  restarts 1"),

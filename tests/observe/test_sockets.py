@@ -213,6 +213,13 @@ def test_of_a_folder_the_forsaken_are_removed_and_the_living_returned(folder: Pa
 # -- what cannot be
 
 
+def test_what_the_system_refuses_is_said(folder: Path) -> None:
+    (folder / "s~").mkdir()  # where the socket is made
+    with pytest.raises(UsageError, match=rf"^no socket can be made at {folder}/s: \w"):
+        listen(folder / "s")
+    assert [each.name for each in folder.iterdir()] == ["s~"]
+
+
 def test_a_path_that_is_too_long_says_how_long_it_may_be(folder: Path) -> None:
     limit = sockets.LONGEST - 1  # the name it is made under is one longer
     longest = folder / ("x" * (limit - len(str(folder)) - 1))

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from pepperpy_resources.observe.node import Exit, Node, Turn
+from pepperpy_resources.observe.tree import steadily
 from pepperpy_resources.supervision import (
     Actor,
     Backoff,
@@ -131,7 +132,7 @@ async def test_the_children_in_the_order_of_their_start() -> None:
 
 
 @scenario
-async def test_busy_then_stuck_with_the_message_and_the_time() -> None:
+async def test_75_busy_then_stuck_with_the_message_and_the_time() -> None:
     async with Supervisor([ChildSpec("w", Worker, stuck_after=3.0)], name="app") as top:
         top.child("w").tell(Work(5.0))
         await asyncio.sleep(1)
@@ -309,7 +310,7 @@ async def test_one_that_was_killed_says_why() -> None:
 
 
 @scenario
-async def test_a_child_that_is_gone_stays_visible_for_a_minute_with_its_reason() -> None:
+async def test_76_a_child_that_is_gone_stays_visible_for_a_minute_with_its_reason() -> None:
     children = [
         ChildSpec("t", Worker, restart=Restart.TEMPORARY),
         ChildSpec("u", Worker, restart=Restart.TEMPORARY),
@@ -468,6 +469,25 @@ def test_no_argument_no_message_and_no_local_variable_is_shown() -> None:
             await top.stop(timeout=0)
 
     run(main())
+
+
+@pytest.mark.parametrize("failures", [0, 1, 9, 10])
+def test_what_changes_while_it_is_read_is_read_again(failures: int) -> None:
+    """As when a thread goes through a dict that the loop adds to."""
+    left = [RuntimeError("dictionary changed size during iteration")] * failures
+    node = Node("app", "Supervisor", "running")
+
+    def build() -> Node:
+        if left:
+            raise left.pop()
+        return node
+
+    if failures < 10:
+        assert steadily(build) is node
+    else:
+        with pytest.raises(RuntimeError, match="changed size"):
+            steadily(build)
+    assert left == []
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

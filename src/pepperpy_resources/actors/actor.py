@@ -13,6 +13,7 @@ from pepperpy_resources.actors.actor_cell import ActorCell
 from pepperpy_resources.actors.base import PROXY, LoopActor
 from pepperpy_resources.actors.host import kind_of
 from pepperpy_resources.actors.reply import Promise, Reply
+from pepperpy_resources.actors.turn import running_turn
 from pepperpy_resources.actors.watching import Watch
 from pepperpy_resources.core.kinship import Exit, ExitKind
 from pepperpy_resources.errors import UsageError
@@ -147,19 +148,20 @@ class Actor(OnLoop):
     @property
     def reply(self) -> Reply[Any] | Promise | None:
         """Where the answer to the message of this turn goes; None if it was told, not asked."""
-        turn = self.cell.current
-        return None if turn is None else turn.reply
+        turn = running_turn()
+        return None if turn is None or turn.cell is not self.cell else turn.reply
 
     def stop(self, kind: Ending = ExitKind.NORMAL, reason: str = "") -> None:
         """End after this turn, of its own accord; `on_stop` runs before.
 
-        A permanent child is restarted all the same. Raises `UsageError` for a kind that only
-        others can decide: to fail, raise.
+        A permanent child is restarted all the same. Nothing, once this incarnation has ended.
+        Raises `UsageError` for a kind that only others can decide: to fail, raise.
         """
         if kind not in (ExitKind.NORMAL, ExitKind.SHUTDOWN):
             raise UsageError(f"stop(kind={kind!r}) is refused: it takes 'normal' or 'shutdown'")
         cell = self.cell
-        cell.stop_after_turn(Exit(ExitKind(kind), reason, at=cell.host.now()))
+        if cell.actor is self:
+            cell.stop_after_turn(Exit(ExitKind(kind), reason, at=cell.host.now()))
 
     def watch(self, target: ActorHandle) -> Watch:
         """Have a `Down` message sent here, once, when the target's incarnation ends.

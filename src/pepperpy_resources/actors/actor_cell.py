@@ -41,15 +41,21 @@ if TYPE_CHECKING:
     from pepperpy_resources.actors.base import LoopActor
 
 # A turn cancelled by nobody of ours is cancelled because its loop ends, and one that raises what
-# ends programs ends it itself: its supervisor hears of it this many seconds later, if ever.
+# ends programs ends it itself: its supervisor and the log hear of it this many seconds later, if
+# ever. As long as every task there is is being cancelled, they hear of it after twice that, and so
+# on, unless the supervisor asks.
 AFTERLIFE = 0.1
 KEPT_REPLIES = 32  # replies kept for later turns, before the answered ones among them are dropped
 
 
 class StopNow(msgspec.Struct, frozen=True):
-    """End after the turn that runs, or in the user lane after everything before it."""
+    """End after the turn that runs, or in the user lane after everything before it.
+
+    It is for one incarnation: to any other it is of no concern (law 8).
+    """
 
     exit: Exit
+    incarnation: int
 
 
 class OnStop(msgspec.Struct, frozen=True):
@@ -88,8 +94,10 @@ class ActorCell(Cell):
         self._make: Callable[[], object] | None = None  # what is to be started soon
         self._pumping = False
         self._ending: Exit | None = None  # why it ends after the current turn
+        self._untold: Callable[[], object] | None = None  # tells of an end that may be the loop's
         self._later: list[Reply[Any] | Promise] = []  # kept by the actor for later turns
         self._zombies: set[asyncio.Task[Any]] = set()  # asyncio holds tasks weakly
+        self.forsaken = self._forsake
 
     # -- in
 
@@ -153,25 +161,24 @@ class ActorCell(Cell):
         if isinstance(message, Begin) and self.actor is not None:
             self._run(message, None, self.actor.on_start)
         elif isinstance(message, StopNow):
-            if self._starts():
-                self.kill(message.exit)  # a start is broken off, not waited for
-            else:
-                self.stop_after_turn(message.exit)
+            self._stop_now(message)
         elif isinstance(message, HostStop):
             self.host.on_host_stop()
 
-    def _starts(self) -> bool:
-        """Tell whether `on_start` still runs; what it has done, `on_stop` must undo."""
+    def _stop_now(self, message: StopNow) -> None:
+        if message.incarnation != self.incarnation:
+            return
         turn = self.current
-        if turn is None or kind_of(turn.message) is not Begin:
-            return False
-        return turn.task is None or not turn.task.done()
+        if turn is not None and kind_of(turn.message) is Begin and not turn.has_returned():
+            self.kill(message.exit)  # a start is broken off, not waited for
+        else:
+            self.stop_after_turn(message.exit)
 
     def _handle(self, message: Any, reply: Any) -> None:
         actor = self.actor
         kind = kind_of(message)
         if kind is StopNow:
-            self.stop_after_turn(message.exit)
+            self._stop_now(message)
         elif kind is Down and message.watch.over:
             return  # the watch was cancelled meanwhile
         elif kind is Crash:
@@ -222,13 +229,11 @@ class ActorCell(Cell):
         self, turn: Turn, work: Coroutine[Any, Any, Any], task: asyncio.Task[Any]
     ) -> None:
         """Take the result of a turn that awaited."""
-        work.close()  # cancelled before its first step, it would be called "never awaited"
-        if self.current is not turn:
-            return  # abandoned: see `kill`
+        work.close()  # cancelled before it began, it would complain of never having been awaited
         outcome = Raised(asyncio.CancelledError()) if task.cancelled() else task.result()
         if isinstance(outcome, Raised):
             self._failed(turn, outcome.error)
-        else:
+        elif self.current is turn:  # else abandoned: see `kill`
             self._over(turn, outcome)
         self.announce()
 
@@ -248,25 +253,32 @@ class ActorCell(Cell):
             self._end_incarnation(self._ending)
 
     def _keep(self, reply: Reply[Any] | Promise) -> None:
+        if isinstance(reply, Reply):
+            reply.kept = True
         self._later.append(reply)
         if len(self._later) > KEPT_REPLIES and len(self._later) & (len(self._later) - 1) == 0:
             self._later = [kept for kept in self._later if kept.pending]
 
     def _failed(self, turn: Turn, error: BaseException) -> None:
         """End the incarnation whose turn raised; its supervisor decides what follows."""
-        if self.current is not turn:  # killed by its own code
+        if self.current is not turn:  # killed before, perhaps by its own code
+            raise_outside(self.host.loop, error)
             return
         turn.over, self.current = True, None
         actor, kind = self.actor, phase_of(turn.message)
         self.answered(turn.reply, Failure(self.crash_error(error)))
         exit_ = Exit(ExitKind.FAILURE, describe(error), error, kind, self.host.now())
-        say(self.host.loop, "%s crashed in %s", self.path, kind, error=error)
+        ends = isinstance(error, ENDS_PROGRAMS)
+        ends = ends or (isinstance(error, asyncio.CancelledError) and turn.task is not None)
+        ends = ends and self._ending is None  # else its supervisor waits to hear of it
+        loop = self.host.loop
+        tell = functools.partial(say, loop, "%s crashed in %s", self.path, kind, error=error)
+        if not ends:
+            tell()
         if actor is not None and kind_of(turn.message) not in (Begin, OnStop):
             self._tell_failure(actor, error)
         raise_outside(self.host.loop, error)
-        ends = isinstance(error, ENDS_PROGRAMS)
-        ends = ends or (isinstance(error, asyncio.CancelledError) and turn.task is not None)
-        self._depart(exit_, delay=AFTERLIFE if ends else 0.0)
+        self._depart(exit_, tell if ends else None)
 
     def _tell_failure(self, actor: Actor, error: BaseException) -> None:
         """Run pykka's `on_failure`; what it raises is logged."""
@@ -287,7 +299,6 @@ class ActorCell(Cell):
     def _made(self, make: Callable[[], object]) -> None:
         if self._make is not make:  # taken back meanwhile
             return
-        self._make = None
         self._context = self._base_context.copy()
         try:
             self._context.run(make)
@@ -295,8 +306,10 @@ class ActorCell(Cell):
             raise_outside(self.host.loop, error)
             now = self.host.now()
             exit_ = Exit(ExitKind.FAILURE, describe(error), error, "__init__", now)
-            self._not_made(exit_)
+            if self._make is make:  # else it has killed itself before
+                self._not_made(exit_)
         else:
+            self._make = None
             self._pump()
 
     def _not_made(self, exit_: Exit) -> None:
@@ -307,6 +320,10 @@ class ActorCell(Cell):
 
     def adopt(self, actor: Actor) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         """Make this incarnation the current one; it begins with `on_start`."""
+        if self._make is None:  # it has killed itself in its __init__
+            self.control.popleft()  # its Begin
+            actor.unregister()
+            return
         status = self.status
         self._ending = self.current = None
         super().adopt(cast("LoopActor", actor))
@@ -325,7 +342,7 @@ class ActorCell(Cell):
 
     def stop_after_queue(self, exit_: Exit) -> None:
         """End after everything that is queued now, however full the mailbox is."""
-        self.notice(StopNow(exit_))
+        self.notice(StopNow(exit_, self.incarnation))
 
     def _end_incarnation(self, exit_: Exit) -> None:
         if self.actor is not None:
@@ -337,6 +354,9 @@ class ActorCell(Cell):
         if self._make is not None:
             self._not_made(exit_)
             return
+        if self._untold is not None:
+            self._tell_of_end(self._untold, 0.0)
+            return
         turn, self.current = self.current, None
         if turn is not None:
             turn.over = True
@@ -344,6 +364,13 @@ class ActorCell(Cell):
             self.answered(turn.reply, dead)
             self._abandon(turn.task)
         self._depart(exit_)
+
+    def _forsake(self, answer: Failure) -> None:
+        """Answer whoever waits for a turn that will not go on, or for a later one."""
+        turn = self.current
+        promised = [reply for reply in tuple(self._later) if reply.pending]
+        for reply in promised if turn is None else [*promised, turn.reply]:
+            self.answered(reply, answer)
 
     def _abandon(self, task: asyncio.Task[Any] | None) -> None:
         if task is not None and not task.done():
@@ -366,23 +393,40 @@ class ActorCell(Cell):
             watch.cancel()
 
     def refuse(self, message: Any, reply: Reply[Any] | Promise | None) -> None:
-        """Answer a message nobody will handle; a notice nobody waits for is no letter."""
-        if not (kind_of(message) is Down and message.watch.over):
+        """Answer a message nobody will handle; what is ours, and of no use now, is no letter."""
+        kind = kind_of(message)
+        if not (kind is StopNow or (kind is Down and message.watch.over)):
             super().refuse(message, reply)
 
-    def _depart(self, exit_: Exit, delay: float = 0.0) -> None:
-        """Take the incarnation out; whoever was promised an answer by it is told."""
+    def _depart(self, exit_: Exit, log: Callable[[], None] | None = None) -> None:
+        """Take the incarnation out; whoever was promised an answer by it is told.
+
+        `log`: what is still to be said of it, where the loop may be about to end.
+        """
         if self.actor is None:
             return
+        exit_ = msgspec.structs.replace(exit_, at=self.host.now())  # not when it was told to
         self.leave(exit_)
         later, self._later = self._later, []
         for reply in later:
-            reply.resolve(Failure(dead_error(self)))
+            reply.resolve(Failure(dead_error(self)))  # no late answer, if nobody waits any more
         self.status = "stopped"
-        if delay:
-            self.host.loop.call_later(delay, self.on_exit, self, exit_)
-        else:
-            self.on_exit(self, exit_)
+        on_exit = functools.partial(self.on_exit, self, exit_)
+        if log is None:
+            on_exit()
+            return
+        self._untold = functools.partial(in_turn, log, on_exit)
+        self.host.loop.call_later(AFTERLIFE, self._tell_of_end, self._untold, AFTERLIFE)
+
+    def _tell_of_end(self, tell: Callable[[], object], waited: float) -> None:
+        """Tell of an end, once, unless it is the loop's."""
+        if self._untold is not tell:
+            return
+        if waited and is_ending(self.host.loop):
+            self.host.loop.call_later(2 * waited, self._tell_of_end, tell, 2 * waited)
+            return
+        self._untold = None
+        tell()
 
     def close(self, status: str) -> None:
         """Serve nobody from now on: what is queued and what comes is refused."""
@@ -396,6 +440,18 @@ def dead_error(cell: Cell, message: Any = None) -> ActorDead:
     error = ActorDead(f"{cell.path} is not running ({how.rstrip(': ')})", message)
     error.__cause__ = None if exit_ is None else exit_.error
     return error
+
+
+def in_turn(*calls: Callable[[], object]) -> None:
+    """Call one after the other."""
+    for call in calls:
+        call()
+
+
+def is_ending(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether every task there is is being cancelled, as at the end of `asyncio.run`."""
+    tasks = asyncio.all_tasks(loop)
+    return bool(tasks) and all(task.cancelling() for task in tasks)
 
 
 def is_coroutine(answer: Any) -> bool:

@@ -22,7 +22,7 @@ from pykka.messages import (
     _ActorStop,  # pyright: ignore[reportPrivateUsage]
 )
 
-from pepperpy_resources.actors.host import Cell, kind_of
+from pepperpy_resources.actors.host import REFUSED, Cell, kind_of
 from pepperpy_resources.actors.reply import Failure, Reply
 from pepperpy_resources.errors import ActorDead, UsageError
 
@@ -130,12 +130,12 @@ class LoopActor(pykka.Actor):
         """Acknowledge the start; a supervisor does so once its children are up."""
         self.cell.on_started(self.cell)
 
-    def unknown(self, message: Any, reply: Any) -> Failure | None:
+    def unknown(self, message: Any, reply: Any) -> Any:
         """Answer a message of a type this actor does not know; it lives on."""
         known = ", ".join(sorted(kind.__name__ for kind in self.handlers)) or "no messages"
         if reply is None:
             self.cell.host.dead_letters.add(self.cell, message, f"it takes {known}")
-            return None
+            return REFUSED
         given = type(message).__name__
         return Failure(
             UsageError(f"{self.cell.path} does not understand {given}; it takes {known}")

@@ -50,6 +50,7 @@ class FamilyActor(LoopActor):
 
     def __init__(self, cell: Cell, family: Family) -> None:
         super().__init__(cell)
+        cell.forsaken = self.forsake
         self.family = family
         self._perform: dict[type[on.Effect], Callable[[Any], None]] = {
             on.Launch: self.launch_child,
@@ -151,9 +152,13 @@ class FamilyActor(LoopActor):
     def unregister(self) -> None:
         """Leave no order without an answer."""
         super().unregister()
-        gone = Failure(ActorDead(f"{self.cell.path} ended before it had carried that out"))
+        gone = ActorDead(f"{self.cell.path} ended before it had carried that out")
+        self.forsake(Failure(gone))
+
+    def forsake(self, answer: Failure) -> None:
+        """Answer every order that will not be carried out."""
         for reply, _ in self.family.tickets():
-            self.cell.answered(reply, gone)
+            self.cell.answered(reply, answer)
 
 
 def start_failed(what: str, exit_: Exit) -> StartFailed:

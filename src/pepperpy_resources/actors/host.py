@@ -56,7 +56,7 @@ def describe(error: BaseException) -> str:
     """Return the error's type and text, whatever its `__str__` does."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:
+    except BaseException:
         return type(error).__name__
 
 
@@ -76,7 +76,8 @@ def say(
     error: BaseException | None = None,
 ) -> None:
     """Log from a plain callback: filters and handlers are user code, which no turn may run."""
-    loop.call_soon(functools.partial(log.log, level, text, *args, exc_info=error))
+    if not loop.is_closed():
+        loop.call_soon(functools.partial(log.log, level, text, *args, exc_info=error))
 
 
 def raise_outside(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
@@ -125,6 +126,8 @@ class Host:
 
     def say(self, text: str, *args: object) -> None:
         """Log from a plain callback of the loop; callable from any thread."""
+        if not self.thread:  # forked: a word to the loop would wake the parent
+            return
         try:
             self.loop.call_soon_threadsafe(functools.partial(log.warning, text, *args))
         except RuntimeError:  # the loop is closed
@@ -137,6 +140,13 @@ class Host:
             cell.refuse_queued()
             cell.forsaken(cell.loop_ended(None))
             cell.tell_watchers()
+
+    def forked(self, error: BaseException) -> None:
+        """Serve nobody from now on: this is a forked child, and the loop is its parent's."""
+        self.thread = self.free = 0  # the ident of no thread
+        for cell in tuple(self.cells):
+            cell.actor, cell.turn = None, cell.enqueue
+            cell.epitaph = lambda _: Failure(error)
 
     def drain(self) -> None:
         """Handle a bounded slice of what is queued."""

@@ -9,6 +9,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
@@ -85,6 +86,7 @@ class Reply(pykka.Future[T], Generic[T]):
     # Class attributes stand in for what most replies never need, and for pykka's __init__: a
     # reply is made for every acquire that has to wait.
     ticket = 0  # the number it waits under, once it does
+    kept = False  # for a later turn
     _state = PENDING
     _answer: Any = None
     _waiters: tuple[asyncio.Future[None], ...] = ()
@@ -106,8 +108,14 @@ class Reply(pykka.Future[T], Generic[T]):
 
     def __del__(self) -> None:
         # Dropped before anybody took the answer: a lease in it would be held by nobody for ever.
-        if self._state is ANSWERED and self.cell is not None:
-            self.withdraw()
+        if self._state is not ANSWERED or self.cell is None:
+            return
+        # In the middle of anything, since the collector may run anywhere: perhaps inside a turn,
+        # or under the lock. So it takes no lock, which nobody else could want here, and only
+        # leaves word.
+        self._state = WITHDRAWN
+        with suppress(RuntimeError):  # the loop is closed
+            self.cell.host.loop.call_soon_threadsafe(self.cell.withdrawn, self, self._answer)
 
     @property
     def withdrawn(self) -> bool:
@@ -144,10 +152,16 @@ class Reply(pykka.Future[T], Generic[T]):
             wake(waiter)
 
     def set(self, value: Any = None) -> None:
-        """Answer with a value (pykka's interface); raises `queue.Full` if answered before."""
+        """Answer with a value (pykka's interface), or with a `Failure`.
+
+        It is counted as late if nobody waits any more, or if the asker was told meanwhile that the
+        actor had ended. Raises `queue.Full` if answered before.
+        """
         if self.resolve(value):
             return
-        if self._state is not WITHDRAWN:
+        answer = self._answer
+        told = type(answer) is Failure and isinstance(answer.error, ActorDead)
+        if self._state is not WITHDRAWN and not told:
             raise queue.Full
         if self.cell is not None:
             self.cell.late_replies += 1
@@ -225,11 +239,22 @@ class Reply(pykka.Future[T], Generic[T]):
                     self._waiters += (waiter,)
             if pending:
                 try:
+                    self._look_after(waiter)
                     yield from self.awaited(waiter)
                 except BaseException:
                     self._leave(waiter)
                     raise
         return self._take()
+
+    def _look_after(self, waiter: asyncio.Future[None]) -> None:
+        """Look from time to time whether the actors' own loop, if it is another, has closed."""
+        if self.cell is None or waiter.done():
+            return
+        own, here = self.cell.host.loop, waiter.get_loop()
+        if own.is_closed():
+            self.cell.host.refuse_all()
+        elif own is not here:
+            here.call_later(CLOSED_LOOP_CHECK, self._look_after, waiter)
 
     def awaited(self, waiter: asyncio.Future[None]) -> Generator[Any, None, None]:
         """Wait; the turn that does is known to wait for it, so that cycles are found."""
@@ -237,11 +262,11 @@ class Reply(pykka.Future[T], Generic[T]):
         if turn is None:
             yield from waiter
             return
-        turn.waits_for(self)
+        wait = turn.waits_for(self, waiter)
         try:
             yield from waiter
         finally:
-            turn.waits.remove(self)
+            turn.waits.remove(wait)
 
     async def _await_special(self) -> T:
         if self._derivation is not None:

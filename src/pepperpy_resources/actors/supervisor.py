@@ -12,7 +12,7 @@ import msgspec
 
 from pepperpy_resources.actors.actor_cell import ActorCell, StopNow, dead_error
 from pepperpy_resources.actors.family_actor import FamilyActor
-from pepperpy_resources.actors.host import Cell, Host
+from pepperpy_resources.actors.host import REFUSED, Cell, Host
 from pepperpy_resources.actors.reply import Failure
 from pepperpy_resources.core import family_events as on
 from pepperpy_resources.core.family import Child, Family, Phase
@@ -105,8 +105,19 @@ class SupervisorCell(Cell):
             self.places[spec.id] = cell
         return cell
 
+    def place_of(self, name: str) -> Cell:
+        """Return where a child that was started lives; it may have ended since, and be gone."""
+        cell = self.places.get(name)
+        if cell is None:
+            cell = ActorCell(self.host, f"{self.path}/{name}", self.context)
+            cell.last_exit = next((x.exit for x in reversed(self.gone) if x.id == name), None)
+            cell.close("stopped")
+        return cell
+
     def kill(self, exit_: Exit) -> None:
         """End the supervisor and everything below it, without asking."""
+        if self.actor is None:
+            return
         self.leave(exit_)
         self.status = "stopped"
         self.on_exit(self, exit_)
@@ -177,13 +188,15 @@ class SupervisorActor(FamilyActor):
         if spec.drain and isinstance(cell, ActorCell) and cell.status == "running":
             cell.stop_after_queue(exit_)
         else:
-            cell.control_message(StopNow(exit_))
+            cell.control_message(StopNow(exit_, cell.incarnation))
 
     def kill_child(self, effect: on.Kill) -> None:
         """End a child without asking it."""
-        spec: Any = self.family.children[effect.id].spec
-        late = f"did not end within {spec.shutdown:g} s" if spec.shutdown else "by its shutdown=0"
-        kill(self.home.places[effect.id], Exit(ExitKind.KILLED, late, at=self.cell.host.now()))
+        child = self.family.children[effect.id]
+        seconds = child.spec.shutdown
+        late = f"did not end within {seconds:g} s" if seconds else "by its shutdown=0"
+        exit_ = child.verdict or Exit(ExitKind.KILLED, late, at=self.cell.host.now())
+        kill(self.home.places[effect.id], exit_)
 
     def settled(self, name: str, child: Child | None) -> None:
         """Answer whoever waits for a child that is not coming back; show how the others stand."""
@@ -208,7 +221,8 @@ class SupervisorActor(FamilyActor):
 
     def all_down(self, effect: on.AllDown) -> None:
         """End, for the reason the family has."""
-        cell, exit_ = self.home, effect.exit
+        cell = self.home
+        exit_ = msgspec.structs.replace(effect.exit, at=cell.host.now())  # not when it was told to
         for child_cell in cell.places.values():
             close(child_cell, "stopped")
         cell.leave(exit_)
@@ -216,7 +230,9 @@ class SupervisorActor(FamilyActor):
         cell.on_exit(cell, exit_)
 
     def stop_now(self, message: StopNow, _reply: Any) -> None:
-        """Stop, on the word of the supervisor above."""
+        """Stop, on the word of the supervisor above or of who has the handle."""
+        if message.incarnation != self.cell.incarnation:
+            return
         self.happen(on.Stop(message.exit.kind, message.exit.reason))
 
     def start_child(self, message: on.StartChild, reply: Any) -> Any:
@@ -248,11 +264,12 @@ class SupervisorActor(FamilyActor):
             return self.senseless(message, reply, error)
         return self.order(type(message)(name), reply)
 
-    def senseless(self, message: Any, reply: Any, error: UsageError) -> Failure:
+    def senseless(self, message: Any, reply: Any, error: UsageError) -> Any:
         """Refuse an order whose fields are wrong: whoever sent it learns why."""
-        if reply is None:
-            self.home.host.dead_letters.add(self.home, message, str(error))
-        return Failure(error)
+        if reply is not None:
+            return Failure(error)
+        self.home.host.dead_letters.add(self.home, message, str(error))
+        return REFUSED
 
     def which_children(self, _message: WhichChildren, _reply: Any) -> list[ChildInfo]:
         """Return what the supervisor knows of each child."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -104,12 +103,12 @@ class Child:
         "verdict",
     )
 
-    def __init__(self, spec: ChildPolicy, order: int, log: RestartLog | None) -> None:
+    def __init__(self, spec: ChildPolicy, order: int, number: int, log: RestartLog | None) -> None:
         self.spec = spec
         self.order = order  # rises with each child that is added
         self.log = log  # its own failures, where the budget is per child
         self.phase = Phase.DOWN
-        self.number = 0  # of the current incarnation, or of the last; rises, and never comes back
+        self.number = number  # of the current incarnation, or of the last; never comes back
         self.restarts = 0
         self.failures = 0  # in a row, without a healthy stretch between them
         self.up_since = math.nan  # while it is up
@@ -143,8 +142,8 @@ class Family:
         self.stale = 0  # events that came too late and changed nothing
         self.deadlines: Deadlines[str] = Deadlines()
         self.wake = math.inf  # the last `WakeAt`
-        shared = policy.intensity is not None and policy.budget_scope is BudgetScope.SUPERVISOR
-        self.log = RestartLog(policy.intensity) if policy.intensity and shared else None
+        shared = policy.intensity if policy.budget_scope is BudgetScope.SUPERVISOR else None
+        self.log = None if shared is None else RestartLog(shared)  # their failures together
         self.dynamic = policy.strategy is Strategy.SIMPLE_ONE_FOR_ONE
         self.grouped = policy.strategy in (Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE)
         self._orders: dict[int, Child] = {}
@@ -158,8 +157,7 @@ class Family:
         """Put a child at the end of the order, to be started at its turn."""
         own = self.policy.intensity if self.policy.budget_scope is BudgetScope.CHILD else None
         order = next(reversed(self._orders), 0) + 1
-        child = Child(spec, order, RestartLog(own) if own is not None else None)
-        child.number = self._number
+        child = Child(spec, order, self._number, None if own is None else RestartLog(own))
         self.children[spec.id] = self._orders[order] = child
         self.call(child)
         return child
@@ -172,13 +170,14 @@ class Family:
         self.deadlines.drop(child.spec.id)
         self.effects.append(Drop(child.spec.id, child.exit))
 
-    def group(self, child: Child) -> Iterable[Child]:
+    def group(self, child: Child) -> list[Child]:
         """Return the others that go down and come up with this child."""
-        if not self.grouped:
-            return ()
-        every = self.policy.strategy is Strategy.ONE_FOR_ALL
-        others = (other for other in self.children.values() if other is not child)
-        return [other for other in others if every or other.order > child.order]
+        every = self.children.values()
+        if self.policy.strategy is Strategy.ONE_FOR_ALL:
+            return [other for other in every if other is not child]
+        if self.policy.strategy is Strategy.REST_FOR_ONE:
+            return [other for other in every if other.order > child.order]
+        return []
 
     def tickets(self) -> list[Any]:
         """Return every ticket that is not answered yet."""
@@ -186,14 +185,6 @@ class Family:
         for child in self.children.values():
             lists += [child.starters, child.enders]
         return [ticket for tickets in lists for ticket in tickets]
-
-    def left(self, child: Child, now: float | None = None) -> int | None:
-        """Return how many more failures would be answered by a restart; None: any number.
-
-        `now`: None is the time of the last event.
-        """
-        log = child.log or self.log
-        return None if log is None else log.left(self.now if now is None else now)
 
     # -- moves
 

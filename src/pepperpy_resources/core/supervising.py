@@ -57,6 +57,7 @@ def adopt(family: Family, event: on.Adopt, _ticket: Any) -> None:
         family.move(child, "park")
         family.due_at(child, event.parked_until)
         child.coming = False
+        child.given_up = True
 
 
 def started(family: Family, event: on.Started, _ticket: Any) -> None:
@@ -386,7 +387,7 @@ def supervise(
     event: on.FamilyEvent,
     now: float,
     *,
-    chance: float = 0.5,
+    chance: float,
     ticket: Any = None,
 ) -> list[Effect]:
     """Let one event happen at `now` and return what must be done for it, in order.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import NamedTuple
 
@@ -14,12 +15,6 @@ from pepperpy_resources.observe.node import Exit as ExitNode
 from pepperpy_resources.observe.node import Node, Turn, TypeNode
 from pepperpy_resources.observe.types import LONGEST
 
-# What a phase says that the cell does not know; in any other the cell's own word counts.
-STATUS = {
-    Phase.WAITING: "backing-off",
-    Phase.STOPPING: "stopping",
-    Phase.PARKED: "failed",
-}
 UP = Phase.UP
 DUE = (Phase.WAITING, Phase.PARKED)  # these come up at a time that is set
 NONE: list[str] = []  # shared by all who wait for nobody
@@ -27,7 +22,7 @@ LEAF: list[Node] = []  # and by all who have no children
 
 
 class Standing(NamedTuple):
-    """What a supervisor knows of a child."""
+    """What a child is doing, and what its supervisor knows of it."""
 
     status: str
     restarts: int = 0
@@ -45,17 +40,12 @@ def standing_of(cell: Cell, child: Child | None, family: Family | None, now: flo
     """Return how a child stands; what its supervisor knows is missing while that one is down."""
     if child is None or family is None:
         return Standing(cell.status)
-    phase, left, restart_in = child.phase, None, None
-    if phase is UP and child.log is None:  # most of them, most of the time
+    if child.phase is UP and child.log is None:  # most of them, most of the time
         return Standing(cell.status, child.restarts)
-    status = STATUS.get(phase, cell.status)
-    if phase is Phase.DOWN and child.coming and child.number:
-        status = "restarting"
-    elif phase in DUE:
-        restart_in = None if child.due == math.inf else max(0.0, child.due - now)
-    if child.log is not None:
-        left = child.log.left(now)
-    return Standing(status, child.restarts, left, restart_in)
+    left = None if child.log is None else child.log.left(now)
+    is_due = child.phase in DUE and child.due < math.inf
+    restart_in = max(0.0, child.due - now) if is_due else None
+    return Standing(cell.status, child.restarts, left, restart_in)
 
 
 def cell_node(
@@ -75,40 +65,49 @@ def cell_node(
         elapsed = now - turn.since
         current = Turn(phase_of(turn.message), elapsed)
         if turn.waits:
-            waits = [reply.cell.path for reply in tuple(turn.waits) if reply.cell is not None]
+            asked = [wait.reply.cell for wait in tuple(turn.waits)]
+            waits = [cell.path for cell in asked if cell is not None]
         if status == "running":
             status = "stuck" if elapsed >= cell.stuck_after else "busy"
-    log = None if family is None else family.log
-    return Node(
-        path=cell.path.lstrip(":"),
-        kind=kind,
-        status=status,
-        strategy="" if family is None else family.policy.strategy.value,
-        children_restarts=0 if family is None else family.restarts,
-        children_restarts_left=None if log is None else log.left(now),
-        restarts=restarts,
-        restarts_left=left,
-        restart_in=restart_in,
-        uptime=0.0 if cell.actor is None else now - cell.since,
-        incarnation=cell.incarnation,
-        messages=cell.messages,
-        mailbox=len(cell.user) + len(cell.control),
-        mailbox_high=cell.depth_high,
-        oldest=oldest(cell, now) if cell.user or cell.control else 0.0,
-        dead_letters=cell.dead_letters,
-        late_replies=cell.late_replies,
-        current=current,
-        waiting_on=waits,
-        last_exit=None if cell.last_exit is None else exit_node(cell.last_exit, now),
-        resources=resources,
-        children=children,
+    strategy, restarted, budget = "", 0, None
+    if family is not None:
+        strategy, restarted = family.policy.strategy.value, family.restarts
+        budget = None if family.log is None else family.log.left(now)
+    user, control = cell.user, cell.control
+    queued = len(user) + len(control)
+    return Node(  # by position: by name it takes a third longer, ten thousand times
+        cell.path.lstrip(":"),
+        kind,
+        status,
+        strategy,
+        restarted,
+        budget,
+        restarts,
+        left,
+        restart_in,
+        0.0 if cell.actor is None else now - cell.since,
+        cell.incarnation,
+        cell.messages,
+        queued,
+        cell.depth_high,
+        oldest(cell, now) if queued else 0.0,
+        cell.dead_letters,
+        cell.late_replies,
+        current,
+        waits,
+        None if cell.last_exit is None else exit_node(cell.last_exit, now),
+        resources,
+        children,
     )
 
 
 def oldest(cell: Cell, now: float) -> float:
     """Return how long the oldest of the queued messages has been there."""
-    heads = [tuple(lane)[:1] for lane in (cell.user, cell.control)]
-    return max((now - queued for head in heads for _, _, queued in head), default=0.0)
+    age = 0.0
+    for lane in (cell.user, cell.control):
+        with contextlib.suppress(IndexError):  # empty, or emptied meanwhile
+            age = max(age, now - lane[0][2])
+    return age
 
 
 def exit_node(end: Exit, now: float) -> ExitNode:

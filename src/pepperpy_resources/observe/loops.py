@@ -20,7 +20,6 @@ from pepperpy_resources.observe.stacks import places, stack, task_on, turn_on
 from pepperpy_resources.observe.view import LoopState, Source, stuck_in
 
 PATIENCE = 0.25  # seconds a loop has to come round
-TRIES = 10  # at building a tree while another thread changes it
 
 Build = Callable[[], Node]
 
@@ -107,15 +106,10 @@ class Watched:
 
 def attempt(build: Build) -> tuple[Node | None, str]:
     """Return the tree, or why it could not be built."""
-    for left in reversed(range(TRIES)):
-        try:
-            return build(), ""
-        except RuntimeError as error:
-            if not left:  # else: something changed size while it was read
-                return None, describe(error)
-        except Exception as error:  # noqa: BLE001 - said to whoever asked, who can do most about it
-            return None, describe(error)
-    return None, ""
+    try:
+        return build(), ""
+    except Exception as error:  # noqa: BLE001 - said to whoever asked, who can do most about it
+        return None, describe(error)
 
 
 def look_at(watched: Sequence[Watched]) -> list[Source]:

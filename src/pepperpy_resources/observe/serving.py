@@ -160,14 +160,17 @@ class Server:
         listener.socket.close()
 
     def accept(self, listener: Listener) -> None:
-        """Take one client in."""
+        """Take in who has come: all of them, so that they are answered together."""
         try:
-            connection, _ = listener.socket.accept()
-        except BlockingIOError:  # it has gone again
+            while True:
+                self.take_in(listener, listener.socket.accept()[0])
+        except BlockingIOError:
             return
         except OSError:  # there are no more files to be had, perhaps
             self.pause.wait(PAUSE)
-            return
+
+    def take_in(self, listener: Listener, connection: socket.socket) -> None:
+        """Wait for a client's request, unless there are too many."""
         if len(self.clients) >= MOST:
             connection.close()
             return

@@ -1,11 +1,13 @@
 """Builds supervision trees out of what is there: no actor is asked, none is kept waiting.
 
 Callable from any thread: what the loop changes meanwhile is copied in one step of the interpreter,
-or read again (`loops.attempt`).
+or read again.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pepperpy_resources.actors.supervisor import GRACE, Gone, SupervisorCell
@@ -27,8 +29,17 @@ if TYPE_CHECKING:
 
 KINDS = {":metrics": "MetricsActor", ":janitor": "Janitor"}
 BUDGET = ":budget:"
+TRIES = 10  # at reading what the loop changes meanwhile
 # What a supervisor does while it has not all its children, or will have none.
 MODES = {Mode.NEW: "starting", Mode.STARTING: "starting", Mode.STOPPING: "stopping"}
+
+
+def steadily(build: Callable[[], Node]) -> Node:
+    """Return what `build` builds, again where a dict or a deque changed size while it was read."""
+    for _ in range(TRIES - 1):
+        with contextlib.suppress(RuntimeError):
+            return build()
+    return build()
 
 
 # -- a manager
@@ -36,7 +47,7 @@ MODES = {Mode.NEW: "starting", Mode.STARTING: "starting", Mode.STOPPING: "stoppi
 
 def build_tree(name: str, status: str, root: Root | None) -> Node:
     """Return the tree of one manager."""
-    children = [] if root is None else [root_node(root)]
+    children = [] if root is None else [steadily(lambda: root_node(root))]
     return Node(path=name, kind="ResourceManager", status=status, children=children)
 
 
@@ -76,7 +87,7 @@ def supervisor_tree(name: str, cell: SupervisorCell | None) -> Node:
     """Return the tree of one `Supervisor`."""
     if cell is None:
         return Node(path=name, kind="Supervisor", status="new")
-    return supervisor_node(cell, Standing(cell.status), cell.host.now())
+    return steadily(lambda: supervisor_node(cell, Standing(cell.status), cell.host.now()))
 
 
 def supervisor_node(cell: SupervisorCell, standing: Standing, now: float) -> Node:

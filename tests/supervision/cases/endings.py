@@ -24,5 +24,8 @@ def abandoned(
         yield loop, supervisor
     finally:
         loop.close()
+        supervisor._require_cell().actor = (
+            None  # that it warns when it is collected is not told here
+        )
         for ref in set(pykka.ActorRegistry.get_all()) - before:
             pykka.ActorRegistry.unregister(ref)

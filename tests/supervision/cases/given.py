@@ -31,6 +31,16 @@ class Unreadable:
     def __class__(self, kind: Any) -> None: ...
 
 
+class Ugly(Unreadable):
+    """Whatever is done with it raises."""
+
+    def _raise(self, *_: object) -> Any:
+        raise OSError(SECRET)
+
+    __repr__ = __str__ = __hash__ = __eq__ = __bool__ = __len__ = __iter__ = _raise
+    __getattr__ = __call__ = __str__ = __format__ = __await__ = _raise
+
+
 class Unprintable:
     def __repr__(self) -> str:
         raise OSError(SECRET)
