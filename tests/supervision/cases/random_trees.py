@@ -11,12 +11,14 @@ import msgspec
 from hypothesis import strategies as st
 
 from pepperpy_resources.supervision import (
+    LATER,
     Backoff,
     ChildSpec,
     ExitKind,
     Intensity,
     Supervisor,
     SupervisorHandle,
+    handles,
 )
 from tests.supervision.cases.kit import (
     FOREVER,
@@ -109,6 +111,10 @@ def branches(draw: Any, depth: int = 2) -> Branch:
     return Branch(fields, flags, below)
 
 
+class Postpone(msgspec.Struct, frozen=True):
+    """Be answered in a later turn, which never comes."""
+
+
 class Witness(Player):
     """A player whom the world watches."""
 
@@ -124,6 +130,10 @@ class Witness(Player):
     def receive(self, message: Any, reply: Any) -> Any:
         self.world.acts(self)
         return super().receive(message, reply)
+
+    @handles(Postpone)
+    def postpone(self, _message: Postpone) -> Any:
+        return LATER
 
 
 class World:
@@ -224,6 +234,7 @@ DEEDS: dict[str, Callable[[World, Supervisor, Deed], None]] = {
     "say": child_deed(lambda world, child: world.later(child.ask(Say("hello")))),
     "work": child_deed(lambda world, child: world.later(child.ask(Play([0.3])))),
     "hang": child_deed(lambda world, child: world.later(child.ask(Play([FOREVER]), timeout=50))),
+    "postpone": child_deed(lambda world, child: world.later(child.ask(Postpone()))),
     "fail": child_deed(lambda _, child: child.tell(Fail(Boom("told")))),
     "ask to fail": child_deed(lambda world, child: world.later(child.ask(Fail(Boom("asked"))))),
     "end": child_deed(lambda _, child: child.tell(End())),

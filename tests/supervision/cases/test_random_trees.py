@@ -232,9 +232,12 @@ async def ends_one_by_one(tree: Branch, plan: list[Deed], ends: list[tuple[str, 
             for node in top.tree().walk()
             if not node.path.startswith(f"{handle.path}/")
         }
+        world.script.take()
         WAYS[way](handle.child(name))
         await quiet(world)
         strategy = Strategy(handle._cell.spec.policy.strategy)
+        log = [line for line in world.script.take() if line != f"stop {name}"]
+        assert log == sorted(log, key=lambda line: line.startswith("start"))  # all stops first
         specs = {each: world.spec_of(handle, each) for each in before}
         assert await standing(top, handle) == expected(before, name, way, specs, strategy)
         assert others == {
