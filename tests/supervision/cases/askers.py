@@ -57,10 +57,22 @@ class Asker(Actor):
         self.kept.append(self.reply)
         return LATER
 
+    @handles(Early)
+    async def early(self, message: Early) -> Any:
+        reply: Any = self.reply
+        reply.set("early")
+        self.kept.append(await message.work())
+
     @handles(Answer)
     async def answer(self, message: Answer) -> Any:
         self.kept.pop().set("answered")
         return await message.work()
+
+
+class Early(msgspec.Struct, frozen=True):
+    """Be answered before this is done."""
+
+    work: Work
 
 
 def askers(names: Iterable[str]) -> list[ChildSpec]:

@@ -14,6 +14,7 @@ from tests.supervision.cases.askers import (
     WAYS,
     Answer,
     Do,
+    Early,
     Keep,
     Way,
     after,
@@ -297,5 +298,22 @@ def test_no_cycle_with_an_answer_that_is_promised_for_later() -> None:
             keeper.kept.pop().set("answered")
             answers = await asyncio.gather(first, second)
             assert list(answers) == ["answered", "done"]
+
+    run(main())
+
+
+def test_no_cycle_when_the_turn_has_answered_early() -> None:
+    async def main() -> None:
+        async with running(askers("ab")) as supervisor:
+            a, b = supervisor.child("a"), supervisor.child("b")
+
+            async def early() -> Any:
+                return await b.ask(Early(asks(a)))
+
+            assert await a.ask(Do(early)) == "early"
+            await settled()
+            actor: Any = b._cell.actor
+            assert actor.kept == ["done"]
+            assert b._cell.incarnation == 1
 
     run(main())
