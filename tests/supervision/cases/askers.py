@@ -39,6 +39,12 @@ class Answer(msgspec.Struct, frozen=True):
     work: Work
 
 
+class Early(msgspec.Struct, frozen=True):
+    """Be answered before this is done."""
+
+    work: Work
+
+
 class Asker(Actor):
     """Does what it is asked to."""
 
@@ -67,12 +73,6 @@ class Asker(Actor):
     async def answer(self, message: Answer) -> Any:
         self.kept.pop().set("answered")
         return await message.work()
-
-
-class Early(msgspec.Struct, frozen=True):
-    """Be answered before this is done."""
-
-    work: Work
 
 
 def askers(names: Iterable[str]) -> list[ChildSpec]:
