@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from typing import Any
 
 import pykka  # noqa: TID253 - actors of a dead loop are taken out by hand
 import pytest
 
 from pepperpy_resources import DefaultResourceManager
+from pepperpy_resources.actors.reply import Reply
 from pepperpy_resources.errors import ActorDead, ClosedError
 from pepperpy_resources.messages import Acquire, Describe
 from pepperpy_resources.testing import crash
@@ -54,6 +56,19 @@ def test_asked_while_the_loop_stands_still_and_then_closes() -> None:
         for reply in (after, before):
             with pytest.raises(ActorDead, match="loop"):
                 reply.get(timeout=2)
+
+
+def test_awaited_on_another_loop_while_its_own_stands_still_and_then_closes() -> None:
+    async def awaiting(reply: Reply[Any]) -> Any:
+        return await reply
+
+    with abandoned() as (loop, manager), ThreadPoolExecutor() as pool:
+        reply = manager.actor("db").ask(Describe())
+        answer = pool.submit(asyncio.run, awaiting(reply))
+        assert wait([answer], timeout=0.1).not_done
+        loop.close()
+        with pytest.raises(ActorDead, match="loop"):
+            answer.result(SECONDS)
 
 
 def test_asked_while_the_actor_is_down_and_the_loop_closes() -> None:

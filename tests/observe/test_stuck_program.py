@@ -131,7 +131,7 @@ def test_a_hook_that_blocks_the_loop(capsys: pytest.CaptureFixture[str]) -> None
         ("PASSWORD.encode()", "bytes", "in task shop/payer:bytes"),
     ],
 )
-def test_an_actor_whose_turn_blocks_the_loop(
+def test_75_an_actor_whose_turn_blocks_the_loop(
     message: str, kind: str, who: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with program(f"{TURN}asyncio.run(main({message}))") as (_, script, path):

@@ -132,7 +132,7 @@ async def test_the_children_in_the_order_of_their_start() -> None:
 
 
 @scenario
-async def test_busy_then_stuck_with_the_message_and_the_time() -> None:
+async def test_75_busy_then_stuck_with_the_message_and_the_time() -> None:
     async with Supervisor([ChildSpec("w", Worker, stuck_after=3.0)], name="app") as top:
         top.child("w").tell(Work(5.0))
         await asyncio.sleep(1)
@@ -310,7 +310,7 @@ async def test_one_that_was_killed_says_why() -> None:
 
 
 @scenario
-async def test_a_child_that_is_gone_stays_visible_for_a_minute_with_its_reason() -> None:
+async def test_76_a_child_that_is_gone_stays_visible_for_a_minute_with_its_reason() -> None:
     children = [
         ChildSpec("t", Worker, restart=Restart.TEMPORARY),
         ChildSpec("u", Worker, restart=Restart.TEMPORARY),

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
 # A turn cancelled by nobody of ours is cancelled because its loop ends, and one that raises what
 # ends programs ends it itself: its supervisor and the log hear of it this many seconds later, if
-# ever.
+# ever. As long as every task there is is being cancelled, they hear of it after twice that, and so
+# on, unless the supervisor asks.
 AFTERLIFE = 0.1
 KEPT_REPLIES = 32  # replies kept for later turns, before the answered ones among them are dropped
 
@@ -93,6 +94,7 @@ class ActorCell(Cell):
         self._make: Callable[[], object] | None = None  # what is to be started soon
         self._pumping = False
         self._ending: Exit | None = None  # why it ends after the current turn
+        self._untold: Callable[[], object] | None = None  # tells of an end that may be the loop's
         self._later: list[Reply[Any] | Promise] = []  # kept by the actor for later turns
         self._zombies: set[asyncio.Task[Any]] = set()  # asyncio holds tasks weakly
         self.forsaken = self._forsake
@@ -268,16 +270,15 @@ class ActorCell(Cell):
         exit_ = Exit(ExitKind.FAILURE, describe(error), error, kind, self.host.now())
         ends = isinstance(error, ENDS_PROGRAMS)
         ends = ends or (isinstance(error, asyncio.CancelledError) and turn.task is not None)
-        delay, loop = AFTERLIFE if ends else 0.0, self.host.loop
+        ends = ends and self._ending is None  # else its supervisor waits to hear of it
+        loop = self.host.loop
         tell = functools.partial(say, loop, "%s crashed in %s", self.path, kind, error=error)
-        if delay:
-            loop.call_later(delay, tell)
-        else:
+        if not ends:
             tell()
         if actor is not None and kind_of(turn.message) not in (Begin, OnStop):
             self._tell_failure(actor, error)
         raise_outside(self.host.loop, error)
-        self._depart(exit_, delay=delay)
+        self._depart(exit_, tell if ends else None)
 
     def _tell_failure(self, actor: Actor, error: BaseException) -> None:
         """Run pykka's `on_failure`; what it raises is logged."""
@@ -353,6 +354,9 @@ class ActorCell(Cell):
         if self._make is not None:
             self._not_made(exit_)
             return
+        if self._untold is not None:
+            self._tell_of_end(self._untold, 0.0)
+            return
         turn, self.current = self.current, None
         if turn is not None:
             turn.over = True
@@ -394,8 +398,11 @@ class ActorCell(Cell):
         if not (kind is StopNow or (kind is Down and message.watch.over)):
             super().refuse(message, reply)
 
-    def _depart(self, exit_: Exit, delay: float = 0.0) -> None:
-        """Take the incarnation out; whoever was promised an answer by it is told."""
+    def _depart(self, exit_: Exit, log: Callable[[], None] | None = None) -> None:
+        """Take the incarnation out; whoever was promised an answer by it is told.
+
+        `log`: what is still to be said of it, where the loop may be about to end.
+        """
         if self.actor is None:
             return
         self.leave(exit_)
@@ -403,10 +410,22 @@ class ActorCell(Cell):
         for reply in later:
             reply.resolve(Failure(dead_error(self)))  # no late answer, if nobody waits any more
         self.status = "stopped"
-        if delay:
-            self.host.loop.call_later(delay, self.on_exit, self, exit_)
-        else:
-            self.on_exit(self, exit_)
+        on_exit = functools.partial(self.on_exit, self, exit_)
+        if log is None:
+            on_exit()
+            return
+        self._untold = functools.partial(in_turn, log, on_exit)
+        self.host.loop.call_later(AFTERLIFE, self._tell_of_end, self._untold, AFTERLIFE)
+
+    def _tell_of_end(self, tell: Callable[[], object], waited: float) -> None:
+        """Tell of an end, once, unless it is the loop's."""
+        if self._untold is not tell:
+            return
+        if waited and is_ending(self.host.loop):
+            self.host.loop.call_later(2 * waited, self._tell_of_end, tell, 2 * waited)
+            return
+        self._untold = None
+        tell()
 
     def close(self, status: str) -> None:
         """Serve nobody from now on: what is queued and what comes is refused."""
@@ -420,6 +439,18 @@ def dead_error(cell: Cell, message: Any = None) -> ActorDead:
     error = ActorDead(f"{cell.path} is not running ({how.rstrip(': ')})", message)
     error.__cause__ = None if exit_ is None else exit_.error
     return error
+
+
+def in_turn(*calls: Callable[[], object]) -> None:
+    """Call one after the other."""
+    for call in calls:
+        call()
+
+
+def is_ending(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether every task there is is being cancelled, as at the end of `asyncio.run`."""
+    tasks = asyncio.all_tasks(loop)
+    return bool(tasks) and all(task.cancelling() for task in tasks)
 
 
 def is_coroutine(answer: Any) -> bool:

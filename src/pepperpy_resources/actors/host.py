@@ -76,7 +76,8 @@ def say(
     error: BaseException | None = None,
 ) -> None:
     """Log from a plain callback: filters and handlers are user code, which no turn may run."""
-    loop.call_soon(functools.partial(log.log, level, text, *args, exc_info=error))
+    if not loop.is_closed():
+        loop.call_soon(functools.partial(log.log, level, text, *args, exc_info=error))
 
 
 def raise_outside(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:

@@ -239,11 +239,22 @@ class Reply(pykka.Future[T], Generic[T]):
                     self._waiters += (waiter,)
             if pending:
                 try:
+                    self._look_after(waiter)
                     yield from self.awaited(waiter)
                 except BaseException:
                     self._leave(waiter)
                     raise
         return self._take()
+
+    def _look_after(self, waiter: asyncio.Future[None]) -> None:
+        """Look from time to time whether the actors' own loop, if it is another, has closed."""
+        if self.cell is None or waiter.done():
+            return
+        own, here = self.cell.host.loop, waiter.get_loop()
+        if own.is_closed():
+            self.cell.host.refuse_all()
+        elif own is not here:
+            here.call_later(CLOSED_LOOP_CHECK, self._look_after, waiter)
 
     def awaited(self, waiter: asyncio.Future[None]) -> Generator[Any, None, None]:
         """Wait; the turn that does is known to wait for it, so that cycles are found."""
