@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
+import pytest
 
 from pepperpy_resources.errors import AskCycle
 from pepperpy_resources.supervision import (
@@ -144,3 +146,13 @@ WAYS: dict[str, Way] = {
     "timeout": within,
     "gather in a task": lambda reply: asyncio.ensure_future(gathered(reply)),
 }
+
+eagerly = pytest.mark.parametrize(
+    "eager", [False, *([True] if sys.version_info >= (3, 12) else [])]
+)
+
+
+def set_eager(*, eager: bool) -> None:
+    """Let tasks begin inside of whoever makes them."""
+    if eager:
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory", None))
