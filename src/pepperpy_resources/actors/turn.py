@@ -76,7 +76,7 @@ class Wait:
         An answer that is promised for later may come from anywhere.
         """
         own, task = self.turn.task, self.task
-        if self.turn.over or own is None or task is None:
+        if own is None or task is None:
             return False
         if self.waiter.done() or not self.reply.pending or self.reply.kept:
             return False

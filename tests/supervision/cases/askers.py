@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
+import pytest
 
 from pepperpy_resources.errors import AskCycle
 from pepperpy_resources.supervision import (
@@ -39,6 +41,12 @@ class Answer(msgspec.Struct, frozen=True):
     work: Work
 
 
+class Early(msgspec.Struct, frozen=True):
+    """Be answered before this is done."""
+
+    work: Work
+
+
 class Asker(Actor):
     """Does what it is asked to."""
 
@@ -56,6 +64,12 @@ class Asker(Actor):
     def keep(self, _: Keep) -> Any:
         self.kept.append(self.reply)
         return LATER
+
+    @handles(Early)
+    async def early(self, message: Early) -> Any:
+        reply: Any = self.reply
+        reply.set("early")
+        self.kept.append(await message.work())
 
     @handles(Answer)
     async def answer(self, message: Answer) -> Any:
@@ -132,3 +146,13 @@ WAYS: dict[str, Way] = {
     "timeout": within,
     "gather in a task": lambda reply: asyncio.ensure_future(gathered(reply)),
 }
+
+eagerly = pytest.mark.parametrize(
+    "eager", [False, *([True] if sys.version_info >= (3, 12) else [])]
+)
+
+
+def set_eager(*, eager: bool) -> None:
+    """Let tasks begin inside of whoever makes them."""
+    if eager:
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory", None))

@@ -139,8 +139,10 @@ def test_context_set_by_a_hook_is_seen_by_the_same_incarnation_only() -> None:
             assert who.get() == "nobody"
             a.tell(Fail(Boom()))
             assert await a.ask(Look()) == "born 2"
-            other = await supervisor.start_child(ChildSpec("b", Self, args=(log,)))
-            assert await other.ask(Look()) == "nobody"
+            b = await supervisor.start_child(ChildSpec("b", Self, args=(log,)))
+            await b.ask(Become("somebody"))
+            b.tell(Fail(Boom()))
+            assert await b.ask(Look()) == "nobody"
 
     run(main())
 

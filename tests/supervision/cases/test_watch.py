@@ -41,6 +41,8 @@ def test_watch_tells_an_actor_once_of_an_end_and_of_no_later_one() -> None:
             await settled()
             assert [(down.exit.error, down.exit.message) for down in told] == [(error, "Fail")]
             assert told[0].watch is watch
+            assert repr(watch) == "<Watch of top/a, over>"
+            assert len(watcher._cell.watching) == 0
             assert seen(told) == [("top/a", 1, ExitKind.FAILURE, "Boom: first")]
             a.tell(Fail(Boom("second")))
             await settled()

@@ -10,12 +10,21 @@ from typing import Any
 import pytest
 
 from pepperpy_resources import DefaultResourceManager, ResourceSpec
-from pepperpy_resources.errors import WouldBlock
+from pepperpy_resources.errors import ActorDead, WouldBlock
 from pepperpy_resources.supervision import Actor, ChildSpec, Down, ExitKind, handles
 from pepperpy_resources.testing import crash, run
 from tests.supervision.cases.endings import abandoned
 from tests.supervision.cases.guards import Look, guard
-from tests.supervision.cases.kit import Boom, Fail, Play, Script, now, outcome, running, settled
+from tests.supervision.cases.kit import (
+    Boom,
+    Fail,
+    Say,
+    Script,
+    incarnations,
+    outcome,
+    running,
+    settled,
+)
 
 SECONDS = 10.0  # no thread waits this long, unless something hangs
 
@@ -162,21 +171,27 @@ def test_watch_in_a_thread_ends_with_the_loop() -> None:
 
 def test_watch_can_be_awaited_by_an_actor_that_is_asked_by_the_one_it_waits_for() -> None:
     # It waits for an end, not for an answer: that is no circle.
-    script = Script()
-
     class Waits(Actor):
         @handles(Look)
         async def look(self, message: Look) -> Any:
             return (await message.target.watch()).exit.kind
 
+    class Asks(Actor):
+        @handles(Say)
+        async def ask(self, message: Say) -> Any:
+            return await message.text.ask(Look(self.handle))
+
     async def main() -> None:
-        async with running([script.child("a"), ChildSpec("w", Waits)]) as supervisor:
-            a, waits = supervisor.child("a"), supervisor.child("w")
-            own = asyncio.ensure_future(outcome(waits.ask(Look(a))))
+        async with running([ChildSpec("a", Asks), ChildSpec("w", Waits)]) as supervisor:
+            a, w = supervisor.child("a"), supervisor.child("w")
+            asked = a.ask(Say(w))
             await settled()
-            a.tell(Play([1.0, Boom("played out")]))
-            began = now()
-            assert await own is ExitKind.FAILURE
-            assert now() - began == 1.0
+            assert asked.pending
+            waiting = w.ask(Look(w))  # queued behind the one that waits
+            a.kill()
+            assert isinstance(await outcome(asked), ActorDead)
+            await settled()
+            assert waiting.pending  # w lives on
+            assert incarnations(supervisor) == {"a": 2, "w": 1}
 
     run(main())
