@@ -71,6 +71,13 @@ def raw(path: Path, sent: bytes, *, end: bool = False) -> bytes:
         return received
 
 
+def no_thread_is_left() -> None:
+    """See the thread end: it does by itself, soon after nothing is shown any more."""
+    for thread in threads():
+        thread.join(SOON)
+    assert threads() == []
+
+
 def threads() -> list[threading.Thread]:
     """Return the threads that serve views."""
     return [thread for thread in threading.enumerate() if thread.name == "pepperpy-inspect"]

@@ -25,7 +25,16 @@ from pepperpy_resources.observe.client import look
 from pepperpy_resources.observe.inspection import inspect
 from pepperpy_resources.observe.node import Node
 from pepperpy_resources.observe.view import LoopState, Refusal, Source, View
-from tests.observe.looking import SOON, loop_in_thread, raw, shop, short_folder, shown, threads
+from tests.observe.looking import (
+    SOON,
+    loop_in_thread,
+    no_thread_is_left,
+    raw,
+    shop,
+    short_folder,
+    shown,
+    threads,
+)
 
 Loop = asyncio.AbstractEventLoop
 
@@ -44,12 +53,10 @@ def loop() -> Iterator[Loop]:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    """See the thread end: it does by itself once nothing is shown."""
-    assert threads() == []
+    """Begin and end each test without the thread."""
+    no_thread_is_left()
     yield
-    for thread in threads():
-        thread.join(SOON)
-    assert threads() == []
+    no_thread_is_left()
 
 
 def big(count: int) -> Node:

@@ -19,7 +19,7 @@ from pepperpy_resources.observe.inspection import Inspection
 from pepperpy_resources.observe.node import Node
 from pepperpy_resources.supervision import Actor, ChildSpec, Supervisor
 from pepperpy_resources.testing import run
-from tests.observe.looking import SOON, short_folder, threads
+from tests.observe.looking import SOON, no_thread_is_left, short_folder, threads
 from tests.supervision.kit import Fleet, outcome, private, serving, settled
 
 SLOWER = 5.0 if sys.gettrace() else 1.0  # while the coverage is measured
@@ -27,6 +27,12 @@ SLOWER = 5.0 if sys.gettrace() else 1.0  # while the coverage is measured
 
 class Worker(Actor):
     """Does nothing."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> None:
+    """Begin each test without the thread of one before."""
+    no_thread_is_left()
 
 
 def best(measured: Any, times: int) -> float:
