@@ -23,8 +23,9 @@ def test_an_example_runs_without_a_warning(example: Path) -> None:
     assert not done.stderr
 
 
-def test_the_code_in_the_readme_runs(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+@pytest.mark.parametrize("file", ["README.md", "docs/supervision.md"])
+def test_the_code_in_the_docs_runs(file: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / file).read_text(), re.DOTALL)
     assert blocks
     for number, block in enumerate(blocks):
         script = tmp_path / f"block{number}.py"
