@@ -136,9 +136,17 @@ def test_67_a_storm_of_crashes(kind: str, seed: int, monkeypatch: pytest.MonkeyP
 
             async def storm() -> None:
                 nonlocal seen
+                root_at = 0.0
                 while True:
                     await asyncio.sleep(weather.random.random() * 0.2)
-                    crash(manager, weather.random.choice(["db", "db", "janitor", "metrics"]))
+                    path = weather.random.choice(["db", "db", "janitor", "metrics", "root"])
+                    if path == "root":
+                        if asyncio.get_running_loop().time() - root_at < 2:
+                            continue  # its budget is 3 in 5 s
+                        root_at = asyncio.get_running_loop().time()
+                        if weather.random.random() < 0.5:
+                            crash(manager, "db")
+                    crash(manager, path)
                     now = totals(manager)
                     assert fallen(seen, now) == {}
                     seen = now
