@@ -87,7 +87,8 @@ class Storm:
             self.crash_type()
 
         in_thread(burst)
-        self.random.choice([self.crash_root, self.revive, lambda: None])()
+        for deed in self.random.sample([self.crash_root, self.revive], self.random.randrange(2)):
+            deed()
 
     def revive(self) -> None:
         self.manager.revive(self.pick())
